@@ -1,0 +1,126 @@
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define CMD(name, summary) int cmd_##name(int argc, char **argv);
+#include "cmd/cmds.def"
+#undef CMD
+
+const struct cmd cmds[] = {
+#define CMD(name, summary) {#name, summary, cmd_##name},
+#include "cmd/cmds.def"
+#undef CMD
+};
+const size_t cmds_n = ARRAY_LEN(cmds);
+
+static int parse_limit(const char *arg, uint64_t *ret)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(arg, &end, 10);
+	if (errno || end == arg || *end || *arg == '-')
+		return -EINVAL;
+	*ret = v;
+	return 0;
+}
+
+int common_option(struct common *c, int opt, const char *arg)
+{
+	switch (opt) {
+	case 0x100:
+		c->store = arg;
+		return 1;
+	case 0x101:
+		c->json = true;
+		return 1;
+	case 0x102:
+		c->since = arg;
+		return 1;
+	case 0x103:
+		c->until = arg;
+		return 1;
+	case 0x104:
+		if (parse_limit(arg, &c->limit)) {
+			fprintf(stderr, "evtrace: --limit takes a whole number, not \"%s\" (0: no limit)\n",
+				arg);
+			return -EINVAL;
+		}
+		c->limit_set = true;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+int cmd_fail(const char *cmd, int exit_code, const struct err *e)
+{
+	fprintf(stderr, "evtrace %s: %s\n", cmd, e->msg);
+	if (e->hint[0])
+		fprintf(stderr, "  %s\n", e->hint);
+	return exit_code;
+}
+
+int cmd_bad_option(const char *cmd, int argc, char **argv, int opt)
+{
+	const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+
+	if (opt == ':')
+		fprintf(stderr, "evtrace %s: %s needs a value\n", cmd, word);
+	else
+		fprintf(stderr, "evtrace %s: there is no option \"%s\"\n", cmd, word);
+	fprintf(stderr, "  evtrace %s --help lists them\n", cmd);
+	return EXIT_USAGE;
+}
+
+int cmd_store_exit(int err)
+{
+	switch (err) {
+	case -ENOSPC:
+	case -ENOMEM:
+	case -EIO:
+	case -EROFS:
+		return EXIT_SYSTEM;
+	default:
+		return EXIT_STORE;
+	}
+}
+
+bool out_color(FILE *f)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	return isatty(fileno(f)) && !(no && *no) && term && strcmp(term, "dumb");
+}
+
+bool out_utf8(void)
+{
+	static int utf8 = -1;
+
+	if (utf8 < 0) {
+		setlocale(LC_CTYPE, "");
+		utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	}
+	return utf8;
+}
+
+unsigned out_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize ws;
+
+	if (!isatty(STDOUT_FILENO))
+		return UINT32_MAX;
+	if (columns && atoi(columns) > 20)
+		return (unsigned)atoi(columns);
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) && ws.ws_col)
+		return ws.ws_col;
+	return 80;
+}

@@ -1,0 +1,99 @@
+/*
+ * A decoder: one record of functions, one file (or several behind one record), one row in protos.def, one
+ * test folder.
+ *
+ * Contract. `parse` gets contiguous bytes of one direction and says how many it consumed; what it leaves is
+ * offered again with more behind it. It must cope with any cut, any interleaving of the two directions, and
+ * hostile sizes: nothing that the peer says may make it allocate more than its caps. It does not allocate per
+ * message on the hot path (its own state may grow per channel, up to a cap). Errors are a status, never an
+ * abort.
+ */
+#ifndef EVTRACE_PROTO_PROTO_H
+#define EVTRACE_PROTO_PROTO_H
+
+#include "proto/op.h"
+#include "stream/stream.h"
+
+/* Persisted: explicit, append-only. */
+enum proto_id {
+	PROTO_NONE = 0,
+#define PROTO(id, name, num) PROTO_##id = num,
+#include "proto/protos.def"
+#undef PROTO
+};
+
+enum probe_result {
+	PROBE_NO,       /* these bytes are not mine, and will not be */
+	PROBE_MORE,     /* too few bytes to tell */
+	PROBE_YES,      /* mine, and the direction is right */
+	PROBE_REVERSED, /* mine, but what was taken for the client is the server */
+};
+
+enum parse_status {
+	PARSE_OK, /* consumed what it could; `needed` more bytes before it makes sense to call again (0: any)
+		   */
+	PARSE_LOST,  /* not at a frame boundary any more: resync() is called, the skipped bytes are a counted
+			gap */
+	PARSE_ERROR, /* this is not my protocol after all, or it is beyond repair (TLS upgrade): never called
+			again */
+};
+
+struct parse_result {
+	enum parse_status status;
+	size_t consumed;
+	size_t needed;
+};
+
+struct proto_opts {
+	size_t payload_limit; /* body bytes kept per message, default 1 MiB */
+};
+
+/* Emits an operation: detect fills in id, time and unit, and passes it on. Returns the operation's id, 0 on
+ * failure. */
+struct proto_out {
+	void *ctx;
+	uint64_t (*emit)(void *ctx, struct op *op);
+};
+
+/* Called for each header or property; a false return stops. */
+typedef bool (*field_fn)(void *ctx, const struct field *f);
+
+struct proto_stats {
+	uint64_t frames, messages, skipped_bytes, errors;
+};
+
+struct proto {
+	enum proto_id id;
+	const char *name;      /* "amqp091" */
+	const char *otel_name; /* OpenTelemetry's messaging.system: "rabbitmq" */
+
+	/* Looks at the first bytes seen of both directions (either may be empty), @from_start if they are the
+	 * connection's first. Must be strict: a wrong yes costs more than a late one. */
+	enum probe_result (*probe)(struct span to_server, struct span to_client, bool from_start);
+
+	void *(*state_new)(const struct proto_opts *opts, const struct proto_out *out, bool from_start);
+	void (*state_free)(void *st); /* NULL is fine */
+
+	struct parse_result (*parse)(void *st, enum flowdir d, uint64_t pos, struct span data);
+	/* After a gap or PARSE_LOST: the offset of the next believable frame boundary in @data, or -1 (keep
+	 * the last `resync_tail` bytes and call again). */
+	int64_t (*resync)(void *st, enum flowdir d, struct span data);
+	size_t resync_tail;
+	/* @n bytes of direction @d were lost (0: unknown number). What was half read is emitted as it is,
+	 * marked OPF_GAP. */
+	void (*gap)(void *st, enum flowdir d, uint64_t n);
+	/* The connection ended: open deliveries are lost, and so on. */
+	void (*closed)(void *st);
+
+	/* Renders an operation's `envelope` or `args`. Pure: also used when reading from the store. Returns
+	 * 0, or -EBADMSG after having rendered what could be read. */
+	int (*fields)(struct span raw, field_fn fn, void *ctx);
+	/* Counters for status and doctor: frames seen, messages, bytes skipped. */
+	void (*stats)(const void *st, struct proto_stats *ret);
+};
+
+/* By id or name; NULL when there is none. */
+const struct proto *proto_by_id(enum proto_id id);
+const struct proto *proto_by_name(const char *name);
+
+#endif

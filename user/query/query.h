@@ -1,0 +1,73 @@
+/*
+ * The query language and what answers it: messages (select), what is true of one (verdict), what it led to
+ * (tree).
+ *
+ *   words and "phrases"       anywhere in a message: body, headers, properties, keys, names; ASCII case is
+ * ignored; a word matches at word boundaries, * and ? are globs name=value name!=value name<value name<=value
+ * name>value name>=value a body field (path suffix), header or property; numbers compare as numbers; globs
+ * with = and != service: queue: exchange: topic: key: state: id: since: until: has: what evtrace knows;
+ * globs; topic: is exchange or queue or routing key AND OR NOT ( )            AND binds stronger and may be
+ * left out
+ */
+#ifndef EVTRACE_QUERY_QUERY_H
+#define EVTRACE_QUERY_QUERY_H
+
+#include "store/store.h"
+
+struct query;
+
+/* @text: the whole query. On a syntax error -EINVAL with a message that points at the place: the text on its
+ * own line, indented by two, and a caret under the offending byte. */
+int query__parse(const char *text, int64_t now_ns, struct query **ret, struct err *e);
+/* The words of a command line joined: an argument with spaces that is not otherwise quoted is one phrase. */
+int query__from_args(int argc, char *const *argv, int64_t now_ns, struct query **ret, struct err *e);
+void query__free(struct query *q);
+const char *query_text(const struct query *q);
+
+/* A message as lists show it. Strings live until the next row. */
+struct row {
+	uint64_t id;
+	int64_t when_ns; /* sent, else first seen */
+	enum msg_state state;
+	unsigned copies;
+	const char *exchange, *routing_key, *type, *vhost;
+	const char *queues;  /* names of its copies' queues, comma-separated */
+	const char *service; /* sender's, "" unknown */
+	uint32_t pid;
+	uint64_t flow, body_size, body_kept;
+	uint32_t flags;
+	enum msg_origin origin;
+	enum proto_id proto;
+	uint64_t payload;
+	struct span envelope, body;
+};
+
+struct select_opts {
+	uint64_t limit;  /* 0: no limit */
+	uint64_t before; /* cursor: only messages with a smaller id; 0: from the newest */
+	uint64_t after;  /* tail: only messages with a larger id, oldest first */
+};
+
+struct select;
+
+int select__new(struct store *s, const struct query *q, const struct select_opts *opts, struct select **ret,
+	struct err *e);
+/* 1 and *ret filled, 0 at the end, -errno. */
+int select__next(struct select *s, struct row *ret, struct err *e);
+void select__free(struct select *s);
+struct select_stats {
+	uint64_t searched; /* messages that the answer covers */
+	uint64_t matched;
+	uint64_t payloads_read;
+	bool limited;    /* stopped at the limit; there may be more */
+	uint64_t cursor; /* for the next call's `before` */
+};
+void select_stats(const struct select *s, struct select_stats *ret);
+
+/*
+ * An id as typed ("m42"), or a query that finds exactly one message. 0; -ENOENT; -ENOTUNIQ with candidates
+ * listed in @e's message.
+ */
+int resolve_message(struct store *s, int argc, char *const *argv, uint64_t *ret_id, struct err *e);
+
+#endif
