@@ -1,0 +1,67 @@
+/* The live source: loads the BPF programs, reads the ring buffer, keeps process names, feeds a sink. Needs
+ * privileges. */
+#ifndef EVTRACE_CAPTURE_LIVE_H
+#define EVTRACE_CAPTURE_LIVE_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "capture/sink.h"
+
+/* Whose calls are captured: a process in any of these. evtrace itself never is. */
+struct live_scope {
+	bool all;
+	const pid_t *pids; /* with all their descendants, present and future */
+	size_t pids_n;
+	const char *const *cgroups; /* paths below the cgroup v2 mount, or absolute */
+	size_t cgroups_n;
+	const char *const *comms; /* exact process names */
+	size_t comms_n;
+	const uint16_t *ports; /* only connections with this port at either end; of the processes in scope,
+				  else of all */
+	size_t ports_n;
+	const pid_t *exclude_pids;
+	size_t exclude_pids_n;
+	const char *const *exclude_comms;
+	size_t exclude_comms_n;
+	const uint16_t *exclude_ports;
+	size_t exclude_ports_n;
+};
+
+struct live_opts {
+	struct live_scope scope;
+	size_t ring_bytes; /* power of two; 0: 64 MiB */
+};
+
+struct live;
+
+/* Loads and attaches. -EPERM (which capabilities are missing, how to grant them), -ENOENT (no BTF),
+ * -EOPNOTSUPP. */
+int live__new(const struct live_opts *opts, struct live **ret, struct err *e);
+void live__free(struct live *l);
+/* Adds a process tree to the scope, before it runs anything of interest (`-- CMD`: the child waits on a
+ * pipe). */
+int live_add_pid(struct live *l, pid_t pid, struct err *e);
+/* Hands everything that is in the ring to @sink, waiting at most @timeout_ms for the first record. 0 or
+ * -errno. */
+int live_poll(struct live *l, const struct sink *sink, int timeout_ms);
+void live_verdict(void *live, uint64_t endpoint, enum verdict v);
+
+struct live_stats {
+	uint64_t records, bytes, lost_records, lost_bytes, ring_used, ring_size;
+	uint64_t processes, connections;
+	const char *backend; /* "tp_btf/sys_exit" */
+};
+void live__stats(struct live *l, struct live_stats *ret);
+
+/* What this machine offers, for `doctor`: calls @fn for each point checked. Changes nothing. */
+enum check_state {
+	CHECK_OK,
+	CHECK_WARN,
+	CHECK_FAIL,
+};
+typedef void (*live_check_fn)(
+	void *ctx, enum check_state st, const char *what, const char *found, const char *next_step);
+void live_check(live_check_fn fn, void *ctx);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * Files as sources. A record file (`record --raw`, `import`) holds what a source gave, in order, and gives
+ * the same calls again: the whole user side runs on it without root, with identical results. All integers
+ * little-endian; each record carries a length and a checksum, so a file cut by a crash reads up to its last
+ * whole record.
+ */
+#ifndef EVTRACE_CAPTURE_RECFILE_H
+#define EVTRACE_CAPTURE_RECFILE_H
+
+#include "base/err.h"
+#include "capture/sink.h"
+
+#define RECFILE_VERSION 1
+
+struct recfile;
+
+/* Creates @path (0600; refuses to overwrite). @scope and @host describe the recording. */
+int recfile__create(
+	const char *path, const char *scope, const char *host, struct recfile **ret, struct err *e);
+/* A sink that writes what it is given and passes it on to @next (which may be NULL). */
+void recfile_sink(struct recfile *r, const struct sink *next, struct sink *ret);
+/* Flushes and closes; reports the first write error (disk full: the file is good up to there). NULL is fine.
+ */
+int recfile__close(struct recfile *r, struct err *e);
+
+/* Called now and then while reading. */
+typedef void (*source_progress)(void *ctx, uint64_t done, uint64_t total, uint64_t records);
+
+struct source_info {
+	char kind[16]; /* "record file", "pcap" */
+	char scope[256], host[64];
+	int64_t first_ns;
+	bool cut; /* the last record was incomplete: the recording was interrupted */
+};
+
+/*
+ * Opens @path and says what it is by its first bytes. -EINVAL neither a record file nor a capture; -EPROTO a
+ * record file of a newer evtrace.
+ */
+struct source;
+int source__open(const char *path, struct source **ret, struct source_info *ret_info, struct err *e);
+/* Feeds @sink with everything. -EBADMSG: damaged at a byte that @e names; what stood before has been given.
+ */
+int source_run(struct source *s, const struct sink *sink, source_progress progress, void *ctx, struct err *e);
+void source__close(struct source *s);
+
+#endif
