@@ -59,7 +59,10 @@ struct stream_ops {
 	int (*close)(void *ctx, struct conn *c, int64_t ts_ns, bool by_client);
 	/* The connection is forgotten after this; free c->user. */
 	void (*forget)(void *ctx, struct conn *c);
-	void (*verdict)(void *ctx, uint64_t endpoint, enum verdict v);
+	/* Goes back to the source, past the consumer: has a context of its own. NULL where nobody cares
+	 * (files). */
+	void *verdict_ctx;
+	void (*verdict)(void *verdict_ctx, uint64_t endpoint, enum verdict v);
 };
 
 struct stream_opts {
