@@ -44,6 +44,9 @@ TESTS     := $(TEST_SRCS:%.c=$(O)/%)
 # Workloads that tests run as traced programs, and fuzz targets.
 WORK_SRCS := $(wildcard tests/bpf/*.c tests/lab/*.c tests/bench/*.c)
 WORK      := $(WORK_SRCS:%.c=$(O)/%)
+# Ordinary programs of the lab: clients that must know nothing of evtrace, so they are not linked with it.
+CLIENT_SRCS := $(wildcard tests/lab/*/*.c)
+CLIENTS   := $(CLIENT_SRCS:%.c=$(O)/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/*.c)
 FUZZ      := $(FUZZ_SRCS:%.c=$(O)/%)
 
@@ -92,12 +95,16 @@ $(SKEL): $(O)/evtrace.bpf.o
 # --- tests ---
 
 tests: $(TESTS) ## build the unit tests
-workloads: $(WORK)
+workloads: $(WORK) $(CLIENTS)
 fuzz-targets: $(FUZZ)
 
 $(TESTS) $(WORK): $(O)/%: %.c $(LIB)
 	$(call msg,TEST,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -o $@ $< $(LIB) $(LIBS) $(LDLIBS_$(notdir $@))
+
+$(CLIENTS): $(O)/%: %.c
+	$(call msg,CLIENT,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -o $@ $< -lrabbitmq -lpthread
 
 $(FUZZ): $(O)/%: %.c $(SRCS)
 	$(call msg,FUZZ,$@)
