@@ -95,7 +95,7 @@ struct op {
 	struct span exchange, routing_key, queue, consumer,
 		type;         /* type: exchange type, or the message's own `type` */
 	bool queue_known;     /* `queue` is known (it may be empty only if not) */
-	struct span args;     /* topology: the raw arguments; read with fields() of the decoder's record */
+	struct span args;     /* topology: the raw arguments; read with args() of the decoder's record */
 	struct span envelope; /* properties and headers exactly as on the wire; read with fields() */
 	struct span body;
 	uint64_t body_size; /* as the sender declared it */

@@ -6,7 +6,10 @@
  * offered again with more behind it. It must cope with any cut, any interleaving of the two directions, and
  * hostile sizes: nothing that the peer says may make it allocate more than its caps. It does not allocate per
  * message on the hot path (its own state may grow per channel, up to a cap). Errors are a status, never an
- * abort.
+ * abort. The last byte of an operation that parse() emits (pos + len - 1 of its flowdir) lies in the span
+ * under parse; its first byte may have been consumed long before (a body of many frames). Operations emitted
+ * by gap() and closed() end at or before the last byte consumed; len is 0 when no byte of the wire stands for
+ * them.
  */
 #ifndef EVTRACE_PROTO_PROTO_H
 #define EVTRACE_PROTO_PROTO_H
@@ -75,19 +78,25 @@ struct proto {
 	void (*state_free)(void *st); /* NULL is fine */
 
 	struct parse_result (*parse)(void *st, enum flowdir d, uint64_t pos, struct span data);
-	/* After a gap or PARSE_LOST: the offset of the next believable frame boundary in @data, or -1 (keep
-	 * the last `resync_tail` bytes and call again). */
-	int64_t (*resync)(void *st, enum flowdir d, struct span data);
+	/* After a gap or PARSE_LOST, with @pos of data's first byte: the offset in @data from which parse()
+	 * can go on (mostly the next believable frame boundary), or -1 (keep the last `resync_tail` bytes and
+	 * call again). A state made for the middle of a connection begins with PARSE_LOST, consumed 0. */
+	int64_t (*resync)(void *st, enum flowdir d, uint64_t pos, struct span data);
 	size_t resync_tail;
-	/* @n bytes of direction @d were lost (0: unknown number). What was half read is emitted as it is,
-	 * marked OPF_GAP. */
-	void (*gap)(void *st, enum flowdir d, uint64_t n);
+	/* @n bytes of direction @d were lost at @pos (0: unknown number). What was half read and cannot go on
+	 * is emitted as it is, marked OPF_GAP. resync() follows. */
+	void (*gap)(void *st, enum flowdir d, uint64_t pos, uint64_t n);
 	/* The connection ended: open deliveries are lost, and so on. */
 	void (*closed)(void *st);
 
-	/* Renders an operation's `envelope` or `args`. Pure: also used when reading from the store. Returns
-	 * 0, or -EBADMSG after having rendered what could be read. */
-	int (*fields)(struct span raw, field_fn fn, void *ctx);
+	/* Renders an operation's `envelope`. Pure: also used when reading from the store. Returns 0, or
+	 * -EBADMSG after having rendered what could be read. */
+	int (*fields)(struct span envelope, field_fn fn, void *ctx);
+	/* The same for `args` of topology operations; names have no prefix ("x-dead-letter-exchange"). */
+	int (*args)(struct span args, field_fn fn, void *ctx);
+	/* Hash of those properties and headers that stay the same over all hops of one message: without what
+	 * the broker or evtrace adds and changes on the way, whatever the order of headers. */
+	uint64_t (*stable_hash)(struct span envelope, uint64_t seed);
 	/* Counters for status and doctor: frames seen, messages, bytes skipped. */
 	void (*stats)(const void *st, struct proto_stats *ret);
 };
