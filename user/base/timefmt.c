@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* timegm, strptime */
 #include "base/timefmt.h"
 
 #include <ctype.h>
