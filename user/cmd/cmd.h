@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "cmd/text.h"
 
 /* Exit codes, documented in evtrace(1); append-only. */
 enum {
@@ -71,6 +72,7 @@ struct column {
 	const char *title;
 	enum align align;
 	bool flexible; /* gives way when the line is too long; one column, normally the last */
+	unsigned min_width;
 };
 /*
  * A table that streams: the first @sample rows decide the widths, or table_end(). Cells are UTF-8; control
@@ -79,6 +81,10 @@ struct column {
 struct table;
 struct table *table__new(FILE *f, const struct column *cols, size_t n, size_t sample);
 void table_row(struct table *t, const char *const *cells);
+/* The cell of the next row says this; colour repeats it. */
+void table_tone(struct table *t, size_t col, enum tone tone);
+/* Prints what is pending, with the widths as far as they are known. */
+void table_flush(struct table *t);
 void table__end(struct table *t); /* prints what is pending and frees */
 
 #endif
