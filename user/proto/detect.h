@@ -33,6 +33,8 @@ struct detect_opts {
 				   first byte, 64 KiB for connections that were there before (a large body may
 				   be under way) */
 	uint64_t first_op_id;   /* 0: 1 */
+	const struct proto *const *protos; /* the decoders to choose from; NULL: those of protos.def */
+	size_t protos_n;
 };
 
 struct detect;
