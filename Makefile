@@ -74,7 +74,8 @@ $(O)/%.sql.h: user/%.sql
 	$(call msg,GEN,$@)
 	$(Q)mkdir -p $(@D) && sed 's/\\/\\\\/g; s/"/\\"/g; s/^.*$$/"&\\n"/' $< >$@
 
-$(O)/user/store/%.o: $(patsubst user/%,$(O)/%.h,$(wildcard user/store/*.sql))
+# (an explicit target: a pattern rule without a recipe would cancel, not add)
+$(O)/user/store/catalogue.o: $(patsubst user/%,$(O)/%.h,$(wildcard user/store/*.sql))
 $(O)/user/capture/live.o: $(SKEL)
 
 # --- kernel side: one object a back end, linked to one skeleton ---
