@@ -5,6 +5,9 @@
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
+-- Names of the decoders: user/proto/protos.def, brought up to date by each writer.
+CREATE TABLE protocol (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+
 -- One row for each run of `record` or `import` that wrote here.
 CREATE TABLE session (
 	id INTEGER PRIMARY KEY,
@@ -18,7 +21,9 @@ CREATE TABLE session (
 	lost_records INTEGER DEFAULT 0, lost_bytes INTEGER DEFAULT 0, ignored_connections INTEGER DEFAULT 0
 );
 
+-- Texts that recur: virtual hosts, exchanges, routing keys, queues, field names. 0 is the empty text, so joins always hold.
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+INSERT INTO name VALUES (0, '');
 
 CREATE TABLE process (
 	id INTEGER PRIMARY KEY, session INTEGER, pid INTEGER, ppid INTEGER, comm TEXT, exe TEXT, cmdline TEXT,
@@ -46,6 +51,7 @@ CREATE TABLE message (
 	flags INTEGER, one_of INTEGER, code INTEGER
 );
 CREATE INDEX message_flow ON message(flow);
+CREATE INDEX message_on_its_way ON message(id) WHERE state IN (1,2);   -- sent, confirmed: store/restore.c
 
 CREATE TABLE copy (
 	id INTEGER PRIMARY KEY, message INTEGER NOT NULL, queue INTEGER, state INTEGER NOT NULL, source INTEGER,
@@ -54,6 +60,7 @@ CREATE TABLE copy (
 );
 CREATE INDEX copy_message ON copy(message);
 CREATE INDEX copy_queue ON copy(queue, queued_ns);
+CREATE INDEX copy_open ON copy(queue, queued_ns, message) WHERE state IN (4,5,7); -- queued, delivered, requeued
 
 CREATE TABLE operation (
 	id INTEGER PRIMARY KEY, session INTEGER, message INTEGER, copy INTEGER, kind INTEGER NOT NULL, settle INTEGER,
@@ -62,8 +69,10 @@ CREATE TABLE operation (
 );
 CREATE INDEX operation_message ON operation(message);
 
-CREATE TABLE identifier (message INTEGER NOT NULL, name INTEGER, value TEXT, place INTEGER, class INTEGER);
-CREATE INDEX identifier_message ON identifier(message);
+CREATE TABLE identifier (
+	message INTEGER, name INTEGER, value TEXT, place INTEGER, class INTEGER,
+	PRIMARY KEY (message, name, value, place)
+) WITHOUT ROWID;
 
 CREATE TABLE link (
 	id INTEGER PRIMARY KEY, src INTEGER NOT NULL, dst INTEGER NOT NULL, kind INTEGER NOT NULL,
