@@ -51,30 +51,38 @@ enum body_format body_format(struct span body, struct span content_type);
 
 /*
  * Walks every scalar of @body. Text: each "key=value" and "key: value" pair is a scalar, and each word is a
- * scalar with an empty path. Returns 0, or -EBADMSG after having walked all that could be read. Depth, path
- * length (256 B) and the number of scalars (65536) are capped.
+ * scalar with an empty path; EDIFACT components are "BGM[2]". XML's first of several equal siblings has no
+ * index, the second has [1]. A JSON document inside a JSON string is walked too, one layer deep. A string or
+ * number that the end of the body cuts is left out. Returns 0, also when @fn stopped it, or -EBADMSG after
+ * having walked all that could be read. Depth (64), path length (256 B) and the number of scalars (65536) are
+ * capped.
  */
 int body_walk(struct span body, enum body_format fmt, scalar_fn fn, void *ctx);
 
 /* Class of a value as an identifier, after causality.md 4.2: only JOIN values may link messages. */
 enum id_class {
-	ID_NONE = 0, /* constants, booleans, small integers, times, decimals, free text */
-	ID_WEAK = 1, /* could agree by chance: short words, integers below 1000 unless the name says "id" */
-	ID_JOIN = 2, /* UUIDs, hex >= 12, alphanumerics with digits >= 4, integers >= 1000, and any value
+	ID_NONE = 0, /* constants, booleans, 0 and 1, times, decimals, free text */
+	ID_WEAK = 1, /* could agree by chance: short words, e-mail addresses, integers below 1000, years,
+			amounts and counts (by their name), line numbers */
+	ID_JOIN = 2, /* UUIDs, hex >= 12, alphanumerics with digits >= 4, integers >= 1000, and most values
 			whose name says id */
 };
 
 struct identifier {
 	struct span name;  /* as in struct scalar.path, or the header's name */
-	struct span value; /* canonical: trimmed, UUIDs and hex lower-case, integers without leading zeros */
+	struct span value; /* canonical, 128 B at most: trimmed, UUIDs and hex lower-case, UUIDs with dashes,
+			      integers without leading zeros; never empty */
 	enum place place;
 	enum id_class cls;
 	uint64_t hash; /* of `value` alone: equal values have equal hashes whatever their names */
 };
 typedef bool (*identifier_fn)(void *ctx, const struct identifier *id);
 
-/* Identifiers of a body: at most 32, shallow before deep, ID_JOIN and ID_WEAK only; URLs are split into their
- * parts. */
+/*
+ * Identifiers of a body: at most 32, ID_JOIN and ID_WEAK only, each value once, shallow before deep (a weak
+ * one counts as two levels deeper), of arrays the first 8 elements. URLs, URNs and "kind:value" are split
+ * into their parts, "cb#path[1]" and "cb#q.ref". Returns as body_walk() does.
+ */
 int extract_body(struct span body, struct span content_type, identifier_fn fn, void *ctx);
 /* Classifies one header or property; true (and *ret filled, pointing into @scratch) when it is worth keeping.
  */
@@ -82,8 +90,8 @@ bool extract_value(struct span name, struct span value, enum place place, char *
 	struct identifier *ret);
 
 /* Does @path of a scalar answer to @pattern as an operator types it ("customer.id", "id", "lines[].sku",
- * "*.id")? The pattern matches a suffix of the path at a dot, indexes may be left out, case is ignored in
- * ASCII. */
+ * "*.id", "@schemeID")? The pattern matches a suffix of the path at a dot or '@', `*` stands for any part of
+ * one name, indexes may be left out, case is ignored in ASCII. */
 bool path_matches(struct span path, struct span pattern);
 
 #endif
