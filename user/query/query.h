@@ -64,6 +64,9 @@ struct select_stats {
 };
 void select_stats(const struct select *s, struct select_stats *ret);
 
+/* "m42", or "42" where only an id can stand. 0 or -EINVAL. */
+int message_id_parse(const char *text, uint64_t *ret);
+
 /*
  * An id as typed ("m42"), or a query that finds exactly one message. 0; -ENOENT; -ENOTUNIQ with candidates
  * listed in @e's message.

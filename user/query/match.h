@@ -1,0 +1,44 @@
+/*
+ * Is a query true of one message? Private to query/.
+ *
+ * Exact, and lazy: what is cheap is looked at first, and the body is decoded only when its bytes do not
+ * settle it. A word is looked for in the body's bytes, in what these bytes mean (JSON escapes, XML entities,
+ * form encoding: "Jos\u00e9" holds José), in the values and names of headers, in the values of properties,
+ * and in the names that the catalogue has for the message. In a binary body a word needs no boundaries: what
+ * stands before a string there is often its length, which may look like a letter.
+ *
+ * What is skipped is skipped because it cannot make a difference: a value contains a leaf's literal only if
+ * the bytes that it is decoded from do, unless the format has ways to write it otherwise (decodes_to_more()),
+ * or the value is a number, a time or a truth value in an envelope (may_be_rendered()).
+ */
+#ifndef EVTRACE_QUERY_MATCH_H
+#define EVTRACE_QUERY_MATCH_H
+
+#include "query/node.h"
+
+/* Where the catalogue is asked for names. */
+enum names_of {
+	NAMES_OF_MESSAGE, /* exchange, routing key, type, sender's service */
+	NAMES_OF_COPIES,  /* queues, consumers' services, states: costs a look-up */
+};
+
+struct subject {
+	uint64_t id;
+	int64_t when_ns;
+	enum msg_state state;
+	uint32_t flags;
+	enum proto_id proto;
+	struct span envelope, body;
+	void *ctx;
+	/* Does a name (LEAF_STATE: a copy's state) make leaf @i true? Only asked for leaves that names can
+	 * make true. <0 stops the evaluation. */
+	int (*names)(void *ctx, enum names_of of, size_t i);
+};
+
+/* 1 true, 0 not, <0 what subject.names returned. */
+int query_match(const struct query *q, const struct subject *s);
+
+/* Where @body shows why it was found: the first place of a word or value that had to be there. */
+bool query_highlight(const struct query *q, struct span body, size_t *ret_at, size_t *ret_n);
+
+#endif
