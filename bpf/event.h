@@ -96,12 +96,65 @@ struct evt_proc {
 	char comm[16];
 };
 
-/* Why bytes did not arrive; one counter each in the map `losses`, per connection in `conn_state.lost`. */
+/* EVT_EXEC: what was run, taken in the kernel because a short-lived process is gone before /proc is read. */
+struct evt_exec {
+	struct evt_proc p;
+	__u32 args_len;     /* bytes of `args`: NUL-separated, cut at its end */
+	char filename[128]; /* NUL-terminated */
+	char args[380];
+};
+
+/* Why bytes did not arrive. */
 enum loss_reason {
 	LOSS_RING_FULL = 0,
 	LOSS_FAULT = 1,     /* user memory could not be read */
 	LOSS_TOO_LARGE = 2, /* the call moved more than one program run can copy */
+	LOSS_UNSEEN =
+		3, /* moved inside the kernel (sendfile, splice) or thrown away (MSG_TRUNC): no user memory */
 	LOSS_NR,
+};
+
+struct loss {
+	__u64 records, bytes;
+};
+
+/* Maps and constants that user space shares with the programs. */
+
+#define CONN_FROM_START 0x1 /* connect(), accept() or socketpair() was seen */
+#define CONN_CONNECTING 0x2 /* connect() is under way: `start` is not known yet */
+#define CONN_ANNOUNCED  0x4 /* its EVT_CONN is in the ring */
+#define CONN_EOF        0x8 /* its EVT_CONN_CLOSE by the peer is in the ring */
+
+/* Value of the map `conns`, by the socket's inode number. */
+struct conn_state {
+	__u32 verdict; /* enum conn_verdict; the only field that user space writes */
+	__u16 family;
+	__u8 role;
+	__u8 flags;
+	__u64 sk;       /* struct sock, for its sequence numbers */
+	__u64 start[2]; /* by enum evt_dir: positions of the first byte not yet moved when first seen */
+	__u64 moved[2]; /* bytes since then; for Unix sockets start + moved is the position */
+	struct loss lost[LOSS_NR];
+};
+
+/* Value of the map `scope`, by thread group id. None: as the rest of the scope says. */
+#define SCOPE_TREE     0x1  /* in, because of its pid or an ancestor's: kept over fork and exec */
+#define SCOPE_COMM     0x2  /* in, because of its name: decided again at exec */
+#define SCOPE_OUT      0x4  /* excluded by pid: kept over fork and exec */
+#define SCOPE_OUT_COMM 0x8  /* excluded by name: decided again at exec */
+#define SCOPE_SELF     0x10 /* evtrace: out, its children are not */
+
+#define SCOPE_MAX 16 /* entries of each list below */
+
+/* Constants of one run, written before load. */
+struct scope_cfg {
+	__u8 all; /* every process that is not excluded */
+	__u8 cgroups_n, comms_n, not_comms_n, ports_n, not_ports_n;
+	__u8 pad[2];
+	__u64 comms[SCOPE_MAX][2]; /* zero-padded names, as two words */
+	__u64 not_comms[SCOPE_MAX][2];
+	__u16 ports[SCOPE_MAX]; /* host order */
+	__u16 not_ports[SCOPE_MAX];
 };
 
 #ifndef __bpf__
@@ -111,6 +164,9 @@ _Static_assert(offsetof(struct evt_conn, tx_pos) == 88, "layout");
 _Static_assert(sizeof(struct evt_conn) == 216, "layout");
 _Static_assert(sizeof(struct evt_conn_close) == 40, "layout");
 _Static_assert(sizeof(struct evt_proc) == 48, "layout");
+_Static_assert(sizeof(struct evt_exec) == 560, "layout");
+_Static_assert(offsetof(struct conn_state, lost) == 48, "layout");
+_Static_assert(sizeof(struct scope_cfg) == 8 + 4 * 8 * SCOPE_MAX + 4 * SCOPE_MAX, "layout");
 #endif
 
 #endif
