@@ -280,4 +280,6 @@ void pipeline__stats(struct pipeline *p, struct pipeline_stats *ret)
 	*ret = p->stats;
 	ret->messages = cs.messages;
 	ret->store_bytes = store_writer_size(p->store);
+	ret->error = p->error;
+	ret->error_text = p->error_text.msg;
 }

@@ -27,6 +27,8 @@ struct pipeline_stats {
 	uint64_t messages, operations, bytes, lost_bytes, lost_records, gaps;
 	uint64_t conns_decoded, conns_other, conns_encrypted, conns_undecided;
 	uint64_t store_bytes;
+	int error; /* the first one that a commit met, 0 none: capture goes on, rows wait in memory */
+	const char *error_text; /* lives as long as the pipeline */
 };
 void pipeline__stats(struct pipeline *p, struct pipeline_stats *ret);
 
