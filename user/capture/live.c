@@ -539,6 +539,22 @@ int live_poll(struct live *l, const struct sink *sink, int timeout_ms)
 	return n < 0 ? n : 0;
 }
 
+int live_drain(struct live *l, const struct sink *sink)
+{
+	uint64_t end = *l->producer_pos;
+	int n = 1;
+
+	l->sink = sink;
+	l->sink_err = 0;
+	while (n > 0 && (int64_t)(end - *l->consumer_pos) > 0)
+		n = consume(l);
+	l->last_tick = l->next_sweep = 0;
+	if (n >= 0)
+		n = tick(l);
+	l->sink = NULL;
+	return n < 0 ? n : 0;
+}
+
 /* --- scope --- */
 
 static int scope_put(struct live *l, uint32_t pid, uint32_t flags, struct err *e)

@@ -47,6 +47,8 @@ size_t live_processes(struct live *l);
 /* Hands everything that is in the ring to @sink, waiting at most @timeout_ms for the first record. 0 or
  * -errno. */
 int live_poll(struct live *l, const struct sink *sink, int timeout_ms);
+/* Before the end: hands over what is in the ring by now, the losses and the ends that only a look finds. */
+int live_drain(struct live *l, const struct sink *sink);
 void live_verdict(void *live, uint64_t endpoint, enum verdict v);
 
 struct live_stats {

@@ -1,0 +1,14 @@
+/* Numbers as people type them in options. */
+#ifndef EVTRACE_BASE_PARSE_H
+#define EVTRACE_BASE_PARSE_H
+
+#include <stdint.h>
+
+/* A whole decimal number in [@min, @max] and nothing behind it. 0, or -EINVAL / -ERANGE with *ret untouched.
+ */
+int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+/* A size: "4096", "64k", "64K", "1M", "1MiB", "1 MB", "2G"; always powers of 1024. 0, or -EINVAL / -ERANGE
+ * (beyond 2^63) with *ret untouched. */
+int parse_size(const char *text, uint64_t *ret);
+
+#endif
