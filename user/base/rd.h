@@ -14,6 +14,10 @@ struct rd {
 
 static inline struct rd rd_of(struct span s)
 {
+	static const uint8_t none[1]; /* arithmetic on NULL is undefined, even by 0 */
+
+	if (!s.n)
+		s.p = none;
 	return (struct rd){s.p, s.p + s.n, false};
 }
 

@@ -1,0 +1,240 @@
+/*
+ * Feeds a decoder as stream and detect do: bytes that it leaves are offered again with more behind them, a
+ * lost boundary is searched. Operations come out as lines of text, one each. Every span is offered from a
+ * buffer of exactly its size, so that a sanitizer sees the first byte read too many.
+ */
+#ifndef EVTRACE_TESTS_AMQP091_FEED_H
+#define EVTRACE_TESTS_AMQP091_FEED_H
+
+#include "base/hash.h"
+#include "proto/proto.h"
+#include "wire.h"
+
+extern const struct proto proto_amqp091;
+
+struct feed {
+	void *st;
+	struct buf log;
+	uint64_t next_id;
+	struct buf held[2];
+	uint64_t pos[2];  /* of held[]'s first byte */
+	size_t needed[2]; /* what the decoder said */
+	bool lost[2];     /* resync is due */
+	bool patient;     /* offer only when `needed` is there */
+	bool bad;         /* the decoder broke its contract */
+	bool secret;      /* "hunter2" was seen in an operation */
+	bool quiet;       /* count operations, do not render */
+	uint64_t ops;
+};
+
+static inline const char *kind_text(enum op_kind k)
+{
+	switch (k) {
+	case OP_SEND:
+		return "SEND";
+	case OP_CONFIRM:
+		return "CONFIRM";
+	case OP_RETURN:
+		return "RETURN";
+	case OP_RECEIVE:
+		return "RECEIVE";
+	case OP_SETTLE:
+		return "SETTLE";
+	case OP_EXCHANGE_DECLARE:
+		return "XDECLARE";
+	case OP_EXCHANGE_DELETE:
+		return "XDELETE";
+	case OP_EXCHANGE_BIND:
+		return "XBIND";
+	case OP_EXCHANGE_UNBIND:
+		return "XUNBIND";
+	case OP_QUEUE_DECLARE:
+		return "QDECLARE";
+	case OP_QUEUE_DELETE:
+		return "QDELETE";
+	case OP_QUEUE_BIND:
+		return "QBIND";
+	case OP_QUEUE_UNBIND:
+		return "QUNBIND";
+	case OP_QUEUE_PURGE:
+		return "QPURGE";
+	case OP_SUBSCRIBE:
+		return "SUBSCRIBE";
+	case OP_UNSUBSCRIBE:
+		return "UNSUBSCRIBE";
+	case OP_ERROR:
+		return "ERROR";
+	case OP_LOGIN:
+		return "LOGIN";
+	}
+	return "?";
+}
+
+static inline void put_flags(struct buf *b, uint32_t flags)
+{
+	static const char *const names[] = {"truncated", "gap", "redelivered", "no-ack", "mandatory",
+		"negative", "passive", "tx", "durable", "exclusive", "auto-delete", "internal", "by-broker",
+		"pulled", "many"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (flags & 1u << i)
+			buf_printf(b, " %s", names[i]);
+}
+
+static inline void put_span(struct buf *b, const char *name, struct span s)
+{
+	if (s.n > 40)
+		buf_printf(b, " %s=%zu:%016llx", name, s.n, (unsigned long long)hash_span(s, 0));
+	else if (s.n)
+		buf_printf(b, " %s=" SPAN_FMT, name, SPAN_ARG(s));
+}
+
+static inline bool put_field(void *ctx, const struct field *f)
+{
+	struct buf *b = ctx;
+
+	buf_printf(b, " {" SPAN_FMT "=" SPAN_FMT "}", SPAN_ARG(f->name), SPAN_ARG(f->text));
+	return true;
+}
+
+static inline bool holds(struct span s, const char *word)
+{
+	return s.n && memmem(s.p, s.n, word, strlen(word));
+}
+
+static inline uint64_t feed_emit(void *ctx, struct op *op)
+{
+	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost"};
+	struct feed *f = ctx;
+	struct buf *b = &f->log;
+	uint64_t id = ++f->next_id;
+
+	f->ops++;
+	f->secret |=
+		holds(op->text, "hunter2") || holds(op->envelope, "hunter2") || holds(op->args, "hunter2");
+	if (f->quiet)
+		return id;
+	buf_printf(b, "%llu %s", (unsigned long long)id, kind_text(op->kind));
+	if (op->channel)
+		buf_printf(b, " ch=%u", op->channel);
+	put_span(b, "vhost", op->vhost);
+	put_span(b, "ex", op->exchange);
+	put_span(b, "key", op->routing_key);
+	if (op->queue_known)
+		buf_printf(b, " q=" SPAN_FMT, SPAN_ARG(op->queue));
+	put_span(b, "consumer", op->consumer);
+	put_span(b, "type", op->type);
+	if (op->tag)
+		buf_printf(b, " tag=%llu", (unsigned long long)op->tag);
+	if (op->ref)
+		buf_printf(b, " ref=%llu", (unsigned long long)op->ref);
+	if (op->settle)
+		buf_printf(b, " %s", settles[op->settle]);
+	if (op->code)
+		buf_printf(b, " code=%u", op->code);
+	put_span(b, "text", op->text);
+	put_flags(b, op->flags);
+	if (op->body_size || op->body.n)
+		buf_printf(b, " size=%llu", (unsigned long long)op->body_size);
+	put_span(b, "body", op->body);
+	if (proto_amqp091.fields(op->envelope, put_field, b))
+		buf_puts(b, " {broken}");
+	if (proto_amqp091.args(op->args, put_field, b))
+		buf_puts(b, " {broken}");
+	buf_putc(b, '\n');
+	return id;
+}
+
+static inline void feed_begin(struct feed *f, bool from_start, size_t payload_limit)
+{
+	struct proto_opts opts = {.payload_limit = payload_limit};
+	struct proto_out out = {f, feed_emit};
+
+	*f = (struct feed){0};
+	f->st = proto_amqp091.state_new(&opts, &out, from_start);
+	f->lost[0] = f->lost[1] = false;
+}
+
+static inline void feed_drop(struct feed *f, enum flowdir d, size_t n)
+{
+	if (n > f->held[d].n) {
+		f->bad = true;
+		n = f->held[d].n;
+	}
+	buf_shift(&f->held[d], n);
+	f->pos[d] += n;
+}
+
+/* One call of the decoder; false when it wants more. */
+static inline bool feed_step(struct feed *f, enum flowdir d)
+{
+	size_t n = f->held[d].n;
+	uint8_t *exact;
+	bool again = false;
+
+	if (!n || (f->patient && n < f->needed[d]))
+		return false;
+	exact = malloc(n);
+	memcpy(exact, f->held[d].p, n);
+	if (f->lost[d]) {
+		int64_t at = proto_amqp091.resync(f->st, d, f->pos[d], span_of(exact, n));
+
+		if (at >= 0) {
+			feed_drop(f, d, (size_t)at);
+			f->lost[d] = false;
+			f->needed[d] = 0;
+			again = f->held[d].n > 0;
+		} else if (n > proto_amqp091.resync_tail) {
+			feed_drop(f, d, n - proto_amqp091.resync_tail);
+		}
+	} else {
+		struct parse_result r = proto_amqp091.parse(f->st, d, f->pos[d], span_of(exact, n));
+
+		/* It said that less would make no sense: then it must not have taken any. */
+		if (n < f->needed[d] && (r.consumed || r.status != PARSE_OK))
+			f->bad = true;
+		feed_drop(f, d, r.consumed);
+		f->needed[d] = r.needed ? f->held[d].n + r.needed : 0;
+		f->lost[d] = r.status == PARSE_LOST;
+		if (r.status == PARSE_ERROR)
+			buf_puts(&f->log, "PARSE_ERROR\n");
+		again = f->lost[d] || (r.consumed && f->held[d].n && !r.needed);
+	}
+	free(exact);
+	return again;
+}
+
+static inline void feed_bytes(struct feed *f, enum flowdir d, struct span s)
+{
+	buf_put_span(&f->held[d], s);
+	while (feed_step(f, d))
+		;
+}
+
+static inline void feed_gap(struct feed *f, enum flowdir d, uint64_t n)
+{
+	uint64_t pos = f->pos[d] + f->held[d].n;
+
+	proto_amqp091.gap(f->st, d, pos, n);
+	buf_clear(&f->held[d]);
+	f->pos[d] = pos + n;
+	f->lost[d] = true;
+	f->needed[d] = 0;
+}
+
+static inline void feed_end(struct feed *f)
+{
+	proto_amqp091.closed(f->st);
+	proto_amqp091.state_free(f->st);
+	f->st = NULL;
+}
+
+static inline void feed_free(struct feed *f)
+{
+	proto_amqp091.state_free(f->st);
+	buf_free(&f->log);
+	buf_free(&f->held[0]);
+	buf_free(&f->held[1]);
+}
+
+#endif

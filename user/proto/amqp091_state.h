@@ -1,0 +1,193 @@
+/* What a connection's decoder remembers; shared by amqp091.c (frames), amqp091_chan.c (methods) and
+ * amqp091_pend.c. */
+#ifndef EVTRACE_PROTO_AMQP091_STATE_H
+#define EVTRACE_PROTO_AMQP091_STATE_H
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "proto/amqp091.h"
+#include "proto/amqp091_wire.h"
+
+/* Caps of one connection. What lies beyond is not tracked, and counted as an error. */
+#define CHANNELS_MAX       16384u      /* brokers offer 2047 by default */
+#define CONSUMERS_MAX      16384u      /* on all channels */
+#define PENDING_MAX        (1u << 20)  /* open deliveries and unconfirmed publishes */
+#define MANDATORY_MAX      1024u       /* of a channel without confirms: publishes that may come back */
+#define REQUESTS_BYTES_MAX (4u << 20)  /* unanswered requests */
+#define CONTENT_BYTES_MAX  (64u << 20) /* messages in assembly */
+
+/* A short string of the protocol: at most 255 bytes. */
+struct name {
+	uint8_t n;
+	uint8_t s[255];
+};
+
+static inline void name_set(struct name *n, struct span s)
+{
+	n->n = s.n < sizeof(n->s) ? (uint8_t)s.n : sizeof(n->s);
+	if (n->n)
+		memcpy(n->s, s.p, n->n);
+}
+
+static inline struct span name_span(const struct name *n)
+{
+	return span_of(n->s, n->n);
+}
+
+/* An open delivery (by delivery tag) or an unconfirmed publish (by its number since we count). */
+struct pend {
+	uint64_t tag;
+	uint64_t op;   /* its operation's id */
+	uint64_t hash; /* delivery: of the consumer tag; publish: of what a return would show, 0 not mandatory
+			*/
+	uint8_t settle;    /* enum settle that waits for tx.commit-ok */
+	bool mode_unknown; /* delivery: not known whether its consumer settles at all */
+	bool done;
+};
+
+/* Ascending by tag; a ring. Settled ones in the middle stay until they reach an end, or are half of it. */
+struct pendq {
+	struct pend *v;
+	size_t cap, head, n, done;
+};
+
+int pend_push(struct pendq *q, const struct pend *p); /* tag above all others: -EINVAL if not, -ENOMEM */
+struct pend *pend_at(const struct pendq *q, size_t i);
+struct pend *pend_find(const struct pendq *q, uint64_t tag); /* NULL: not there, or done */
+size_t pend_upto(const struct pendq *q, uint64_t tag);       /* how many entries have a tag <= @tag */
+void pend_done(struct pendq *q, struct pend *p);             /* p and all others may move */
+void pend_drop(struct pendq *q, size_t n);                   /* the first @n, done or not */
+void pend_clear(struct pendq *q);                            /* keeps a small ring */
+void pend_free(struct pendq *q);
+
+static inline size_t pend_live(const struct pendq *q)
+{
+	return q->n - q->done;
+}
+
+/* Before a request's payload in chan.requests. */
+struct request {
+	uint32_t len; /* of the payload */
+	bool nowait;
+	/* tx.commit and rollback: what had been done when it was asked for */
+	uint64_t published, tx_added;
+};
+
+struct tx_ack {
+	uint64_t tag, op;
+	uint8_t settle;
+	bool many;
+};
+
+struct consumer {
+	struct name tag, queue;
+	bool queue_known;
+	bool queue_learned; /* from deliveries, see learn_queue() */
+	bool queue_refuted;
+	bool mode_known; /* no_ack is */
+	bool no_ack;
+};
+
+/* A message in assembly: method, content header, bodies. At most one a channel and direction. */
+struct content {
+	struct content *prev, *next; /* in order of their methods */
+	struct chan *chan;
+	enum flowdir dir;
+	uint64_t pos;      /* of the method's frame */
+	struct buf method; /* its payload; `m` points into it */
+	struct method m;
+	struct buf envelope, body;
+	struct span whole; /* the body, when it came in one frame: borrowed from parse() */
+	bool header_seen, gap, truncated;
+	uint64_t body_size, body_seen;
+	/* receives */
+	struct name queue;
+	bool queue_known, no_ack, mode_known;
+};
+
+enum chan_mode {
+	MODE_UNKNOWN, /* its beginning was not seen */
+	MODE_PLAIN,
+	MODE_CONFIRM,
+	MODE_TX,
+};
+
+struct chan {
+	struct chan *prev, *next; /* in order of appearance */
+	uint16_t id;
+	bool dead; /* the broker closed it: it ignores everything up to close-ok */
+	enum chan_mode mode;
+	struct pendq deliveries;
+	uint64_t gap_tag;     /* deliveries up to this one were open when bytes of the client were lost */
+	struct map consumers; /* hash of the tag -> struct consumer */
+	struct buf requests;  /* unanswered, a FIFO of struct request */
+	size_t requests_at;
+	uint32_t prefetch;
+	struct name last_queue; /* last declared: what an empty queue name means */
+	bool last_queue_known;
+	struct content *content[2]; /* by enum flowdir */
+
+	/* Publishes. `published` counts from where we began; the broker's number of one is base + its count,
+	 * once `numbered`. */
+	struct pendq publishes;
+	uint64_t published, base;
+	bool numbered;
+	/* Learning `base` from the middle, see confirm_learn(). */
+	uint64_t since_confirm, last_confirm;
+	unsigned streak, streak_nacks;
+
+	struct buf tx; /* settlements that wait for tx.commit-ok: struct tx_ack */
+	uint64_t tx_added, tx_taken;
+};
+
+/* A frame whose rest is skipped because capture lost a part of it. */
+struct skip {
+	uint64_t end;
+	struct frame f;
+	bool on;
+};
+
+struct amqp {
+	struct proto_opts opts;
+	struct proto_out out;
+	struct proto_stats stats;
+	struct map by_id; /* channel number -> struct chan */
+	struct chan *first, *last, *cached;
+	size_t channels, consumers, requests_bytes, content_bytes;
+	size_t pending; /* live entries of all queues */
+	struct content *contents[2], *contents_last[2], *spare;
+	unsigned spares;
+	uint32_t payload_max;
+	struct name user, vhost;
+	bool header_due[2]; /* the protocol header may come */
+	bool synced[2];
+	struct skip skip[2];
+	/* The incomplete frame at the end of what parse() saw. */
+	struct frame partial[2];
+	uint64_t partial_pos[2];
+	bool partial_on[2];
+	uint64_t at[2]; /* behind the last whole frame */
+	/* Of the frame under work. */
+	uint64_t pos, end;
+	enum flowdir dir;
+};
+
+/* amqp091_chan.c */
+struct chan *chan_get(struct amqp *st, uint16_t id); /* NULL: over the cap or out of memory */
+void chan_method(struct amqp *st, struct chan *c, const struct method *m, struct span payload);
+/* Its life is over: open deliveries are lost, uncommitted publishes refused; frees it. */
+void chan_end(struct amqp *st, struct chan *c);
+/* Frees it and says nothing. */
+void chan_free(struct amqp *st, struct chan *c);
+/* Bytes of direction @d were lost that may have been anything on this channel. */
+void chan_gap(struct amqp *st, struct chan *c, enum flowdir d);
+/* A content's method, then the whole of it. */
+void content_begun(struct amqp *st, struct content *t);
+void content_whole(struct amqp *st, struct content *t);
+/* Fills in what all operations of the frame under work share, and emits. */
+uint64_t amqp_emit(struct amqp *st, struct op *op);
+
+/* amqp091.c */
+void content_drop(struct amqp *st, struct content *t);
+
+#endif
