@@ -105,6 +105,12 @@ int catalogue_int(sqlite3 *db, const char *path, const char *sql, int64_t none, 
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : catalogue_err(db, rc, path, "read", e);
 }
 
+/* Saves a lock and a counter at each malloc; refused, harmlessly, once SQLite was used. */
+static void configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 /* --- creating --- */
 
 static int create_schema(sqlite3 *db, const char *path, struct err *e)
@@ -158,6 +164,7 @@ int catalogue_create(const char *file, struct err *e)
 
 	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.new", file) >= sizeof(tmp))
 		return err_set(e, -ENAMETOOLONG, "the store's path is too long");
+	configure();
 	remove_with_journals(tmp);
 	err = create_file(tmp, e);
 	if (err)
@@ -210,12 +217,20 @@ static int check_version(sqlite3 *db, const char *file, struct err *e)
 static int open_db(const char *name, int flags, const char *file, sqlite3 **ret, struct err *e)
 {
 	sqlite3 *db = NULL;
-	int rc = sqlite3_open_v2(name, &db, flags | SQLITE_OPEN_EXRESCODE, NULL), err;
+	int rc, err;
 
+	configure();
+	rc = sqlite3_open_v2(name, &db, flags | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc != SQLITE_OK)
 		err = catalogue_err(db, rc, file, "open", e);
 	else
 		err = check_version(db, file, e);
+	/* SQLite falls back to reading where it may not write. */
+	if (!err && flags & SQLITE_OPEN_READWRITE && sqlite3_db_readonly(db, "main")) {
+		err = err_set(e, -EACCES, "cannot write to %s: permission denied, or a read-only file system",
+			file);
+		err_hint(e, "run it as the store's owner, or choose another place with --store DIR");
+	}
 	if (err) {
 		sqlite3_close(db);
 		return err;
@@ -287,7 +302,8 @@ int catalogue_open_writer(const char *file, sqlite3 **ret, struct err *e)
 	 * sqlite.org/wal.html. Checkpoints are the applier's, after the segments are synced. */
 	err = catalogue_exec(db, file,
 		"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
-		"PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864",
+		"PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=0; PRAGMA "
+		"journal_size_limit=67108864",
 		e);
 	if (!err)
 		err = refresh(db, file, e);
@@ -347,7 +363,5 @@ int catalogue_open_reader(const char *dir, const char *file, bool writable, sqli
 	if (err)
 		return err;
 	return catalogue_exec(*ret, file,
-		writable ? "PRAGMA synchronous=FULL; PRAGMA mmap_size=268435456"
-			 : "PRAGMA query_only=1; PRAGMA mmap_size=268435456; PRAGMA cache_size=-16384",
-		e);
+		writable ? "PRAGMA synchronous=FULL" : "PRAGMA query_only=1; PRAGMA cache_size=-65536", e);
 }

@@ -7,7 +7,7 @@
 static const char coverage_sql[] =
 	"SELECT (SELECT min(started_ns) FROM session),"
 	" (SELECT max(ifnull(ended_ns,started_ns)) FROM session),"
-	" (SELECT count(*) FROM message),"
+	" (SELECT ifnull(sum(messages),0) FROM session),"
 	" (SELECT count(*) FROM message WHERE flags & 1)," /* OPF_TRUNCATED */
 	" (SELECT count(*) FROM gap),"
 	" (SELECT ifnull(sum(bytes),0) FROM gap),"

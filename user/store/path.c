@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROOT_STORE "/var/lib/evtrace"
@@ -165,13 +166,26 @@ static int busy(const char *path, int fd, struct err *e)
 	return -EBUSY;
 }
 
+/* Whoever asks store_lock_holder() has the lock for a moment: only one that stays is a writer's. */
+static int flock_patiently(int fd)
+{
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if (errno != EWOULDBLOCK || tries == 5)
+			return -1;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
 static int take_lock(const char *path, const char *file, int *ret_fd, struct err *e)
 {
 	int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600), err;
 
 	if (fd < 0)
 		return dir_err(path, -errno, e);
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
+	if (flock_patiently(fd)) {
 		err = errno == EWOULDBLOCK ? busy(path, fd, e) : dir_err(path, -errno, e);
 		goto fail;
 	}

@@ -18,6 +18,7 @@ CREATE TABLE session (
 	scope TEXT NOT NULL,           -- what was watched, as an operator would say it
 	host TEXT, kernel TEXT, version TEXT,
 	pid INTEGER,
+	messages INTEGER NOT NULL DEFAULT 0,   -- rows that this session added to `message`
 	lost_records INTEGER DEFAULT 0, lost_bytes INTEGER DEFAULT 0, ignored_connections INTEGER DEFAULT 0
 );
 
@@ -51,6 +52,7 @@ CREATE TABLE message (
 	flags INTEGER, one_of INTEGER, code INTEGER
 );
 CREATE INDEX message_flow ON message(flow);
+CREATE INDEX message_truncated ON message(id) WHERE flags & 1;         -- store/coverage.c
 CREATE INDEX message_on_its_way ON message(id) WHERE state IN (1,2);   -- sent, confirmed: store/restore.c
 
 CREATE TABLE copy (
