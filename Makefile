@@ -138,7 +138,7 @@ format: ## apply clang-format
 
 install: all ## copy the program, man pages and completion below PREFIX (/usr/local)
 	install -D -m 755 $(O)/evtrace $(DESTDIR)$(PREFIX)/bin/evtrace
-	for m in tools/man/*.1; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man1/$${m##*/}; done
+	for m in tools/man/*.[1-8]; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
 	install -D -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/evtrace
 
 clean: ## remove what was built
