@@ -11,7 +11,7 @@ enum truth {
 
 struct match {
 	const struct query *q;
-	const struct subject *s;
+	struct subject *s;
 	uint8_t truth[QUERY_MAX_LEAVES];
 	bool exists[QUERY_MAX_LEAVES], equal[QUERY_MAX_LEAVES]; /* LEAF_FIELD with != */
 	struct buf content_type;
@@ -63,7 +63,7 @@ static bool all_of(struct span s, const char *set)
  * put together too: "x-death[0].queue". */
 static bool may_be_rendered(struct span lit)
 {
-	static const char *const words[] = {"true", "false", "null", "nan", "inf"};
+	static const char *const words[] = {"true", "false", "null", "-nan", "-inf"};
 
 	if (all_of(lit, "0123456789+-.:etz"))
 		return true;
@@ -256,7 +256,7 @@ static void look_at_columns(struct match *m)
 			yes = s->flags & l->flags;
 			break;
 		case LEAF_STATE:
-			yes = l->states >> s->state & 1;
+			yes = l->states & s->states;
 			last = false;
 			break;
 		case LEAF_WORD:
@@ -379,6 +379,17 @@ static void look_into_body(struct match *m)
 		body_walk(m->s->body, format_of(m), on_scalar, m);
 }
 
+static bool asks_payload(const struct match *m)
+{
+	for (size_t i = 0; i < m->q->leaves_n; i++) {
+		enum leaf_kind k = m->q->leaves[i].kind;
+
+		if (m->truth[i] == OPEN && (k == LEAF_WORD || k == LEAF_FIELD || k == LEAF_HAS))
+			return true;
+	}
+	return false;
+}
+
 static void close_leaves(struct match *m)
 {
 	for (size_t i = 0; i < m->q->leaves_n; i++) {
@@ -390,7 +401,15 @@ static void close_leaves(struct match *m)
 	}
 }
 
-int query_match(const struct query *q, const struct subject *s)
+int subject_load(struct subject *s)
+{
+	bool again = s->loaded || !s->payload;
+
+	s->loaded = true;
+	return again ? 0 : s->payload(s->ctx, &s->envelope, &s->body);
+}
+
+int query_match(const struct query *q, struct subject *s)
 {
 	struct match m;
 	int err;
@@ -406,8 +425,11 @@ int query_match(const struct query *q, const struct subject *s)
 	memset(m.equal, 0, q->leaves_n);
 	look_at_columns(&m);
 	err = eval(&m, q->root) == OPEN ? look_at_names(&m, NAMES_OF_MESSAGE) : 0;
-	if (!err && eval(&m, q->root) == OPEN)
-		look_at_bytes(&m);
+	if (!err && eval(&m, q->root) == OPEN && asks_payload(&m)) {
+		err = subject_load(s);
+		if (!err)
+			look_at_bytes(&m);
+	}
 	if (!err && eval(&m, q->root) == OPEN)
 		err = look_at_names(&m, NAMES_OF_COPIES);
 	if (!err && eval(&m, q->root) == OPEN)

@@ -25,18 +25,23 @@ enum names_of {
 struct subject {
 	uint64_t id;
 	int64_t when_ns;
-	enum msg_state state;
+	uint32_t states; /* bits of enum msg_state: its own */
 	uint32_t flags;
 	enum proto_id proto;
-	struct span envelope, body;
+	struct span envelope, body; /* set by payload(), or before when that is NULL */
+	bool loaded;
 	void *ctx;
+	/* Reads the payload; asked for once, when it matters. <0 stops the evaluation. */
+	int (*payload)(void *ctx, struct span *ret_envelope, struct span *ret_body);
 	/* Does a name (LEAF_STATE: a copy's state) make leaf @i true? Only asked for leaves that names can
 	 * make true. <0 stops the evaluation. */
 	int (*names)(void *ctx, enum names_of of, size_t i);
 };
 
-/* 1 true, 0 not, <0 what subject.names returned. */
-int query_match(const struct query *q, const struct subject *s);
+/* 1 true, 0 not, <0 what a function of the subject returned. */
+int query_match(const struct query *q, struct subject *s);
+/* Has its payload read if it was not yet. */
+int subject_load(struct subject *s);
 
 /* Where @body shows why it was found: the first place of a word or value that had to be there. */
 bool query_highlight(const struct query *q, struct span body, size_t *ret_at, size_t *ret_n);

@@ -24,14 +24,16 @@ int query__from_args(int argc, char *const *argv, int64_t now_ns, struct query *
 void query__free(struct query *q);
 const char *query_text(const struct query *q);
 
-/* A message as lists show it. Strings live until the next row. */
+/* A message as lists show it. Strings and spans live until the next row. */
 struct row {
 	uint64_t id;
 	int64_t when_ns; /* sent, else first seen */
 	enum msg_state state;
 	unsigned copies;
 	const char *exchange, *routing_key, *type, *vhost;
-	const char *queues;  /* names of its copies' queues, comma-separated */
+	const char *queues;                               /* names of its copies' queues, comma-separated */
+	const char *const *queue_list, *const *dead_list; /* the same; and where its dead copies went on to */
+	unsigned queue_list_n, dead_list_n;
 	const char *service; /* sender's, "" unknown */
 	uint32_t pid;
 	uint64_t flow, body_size, body_kept;
@@ -40,12 +42,21 @@ struct row {
 	enum proto_id proto;
 	uint64_t payload;
 	struct span envelope, body;
+	size_t match_at, match_n; /* where the body shows why it was found; 0 bytes: nowhere */
 };
 
+/* As an operator says it: a copy that the broker made and that waits is called dead-lettered, not queued. */
+const char *row_state(const struct row *r);
+
 struct select_opts {
-	uint64_t limit;  /* 0: no limit */
-	uint64_t before; /* cursor: only messages with a smaller id; 0: from the newest */
-	uint64_t after;  /* tail: only messages with a larger id, oldest first */
+	uint64_t limit;             /* 0: no limit */
+	uint64_t before;            /* cursor: only messages with a smaller id; 0: from the newest */
+	uint64_t after;             /* tail: only messages with a larger id, oldest first */
+	bool oldest_first;          /* with `after` 0 too */
+	int64_t since_ns, until_ns; /* of `when_ns`; 0: no bound */
+	/* Called now and then while nothing is found; false ends the search (-EINTR). */
+	bool (*tick)(void *ctx, uint64_t searched);
+	void *ctx;
 };
 
 struct select;
@@ -59,8 +70,10 @@ struct select_stats {
 	uint64_t searched; /* messages that the answer covers */
 	uint64_t matched;
 	uint64_t payloads_read;
-	bool limited;    /* stopped at the limit; there may be more */
-	uint64_t cursor; /* for the next call's `before` */
+	uint64_t damaged;  /* messages whose payload could not be read: looked at without it */
+	struct err damage; /* of the first of them */
+	bool limited;      /* stopped at the limit; there may be more */
+	uint64_t cursor;   /* for the next call's `before` */
 };
 void select_stats(const struct select *s, struct select_stats *ret);
 
@@ -69,8 +82,15 @@ int message_id_parse(const char *text, uint64_t *ret);
 
 /*
  * An id as typed ("m42"), or a query that finds exactly one message. 0; -ENOENT; -ENOTUNIQ with candidates
- * listed in @e's message.
+ * listed in @e's message; -EINVAL for the query's syntax.
  */
 int resolve_message(struct store *s, int argc, char *const *argv, uint64_t *ret_id, struct err *e);
+
+/*
+ * The messages that an answer is about: an id, or all that a query finds, up to @max, newest first. The ones
+ * beyond are not counted; *ret_more tells that there are some. 0 with at least one, or as above.
+ */
+int resolve_messages(struct store *s, int argc, char *const *argv, size_t max, uint64_t *ret_ids,
+	size_t *ret_n, bool *ret_more, struct err *e);
 
 #endif

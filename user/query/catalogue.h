@@ -1,0 +1,42 @@
+/*
+ * The catalogue as queries read it: statements with errors in words, and names and processes by id through a
+ * small cache. Private to query/.
+ */
+#ifndef EVTRACE_QUERY_CATALOGUE_H
+#define EVTRACE_QUERY_CATALOGUE_H
+
+#include "base/map.h"
+#include "store/store.h"
+
+/* 0, or -errno with the cause in @e. */
+int cat_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err *e);
+/* 1 a row, 0 the end, -errno. */
+int cat_step(struct store *s, sqlite3_stmt *st, struct err *e);
+
+/* Column @i as a span, valid until the next step. */
+struct span cat_span(sqlite3_stmt *st, int i);
+static inline uint64_t cat_id(sqlite3_stmt *st, int i)
+{
+	return (uint64_t)sqlite3_column_int64(st, i);
+}
+
+struct who {
+	uint64_t id;
+	uint32_t pid;
+	int64_t exit_ns;
+	const char *service; /* "" not known */
+	const char *exe;     /* its last part, else the command name */
+};
+
+struct names;
+
+int names__new(struct store *s, struct names **ret, struct err *e);
+void names__free(struct names *n);
+/* "" for 0 and for ids that are not there. The texts live until names_trim(). */
+const char *names_text(struct names *n, uint64_t id);
+/* NULL for 0 and for ids that are not there. */
+const struct who *names_who(struct names *n, uint64_t process);
+/* Forgets what was read when it has become much. */
+void names_trim(struct names *n);
+
+#endif
