@@ -1,0 +1,106 @@
+/*
+ * What the commands that answer questions share: opening the store, the words for times, people and places,
+ * and the closing line that says how far an answer can be trusted.
+ *
+ * Off a terminal nothing changes but colour and width. With --json every line of stdout is one object; `type`
+ * says which. Names are stable: they are only added to. Times are RFC 3339 in UTC; ids are texts like "m42";
+ * what is not known is left out.
+ *
+ *   message    find, tail, show
+ *     id, flow, time (sent, else first seen), sent, state, copies, queues [..], dead_letter_queues [..],
+ *     vhost, exchange, routing_key, message_type, service, pid, body_size, body_kept, truncated, gap, origin
+ *     (client | broker | unseen), protocol, excerpt (find, tail: what the table's last column shows)
+ *     show adds: exe, tid, connection, channel, routes (declared | unknown), confirmed, identical, code,
+ * properties {name: value}, body (text) or body_base64, body_format, copy_list [copy..], operations
+ * [operation..], links [link..], identifiers [{name, value, place}..] copy       where; show's copy_list
+ *     message, queue, vhost, state, verdict (waiting | delivered | done | rejected | dead-lettered | expired
+ * | purged | returned | sent | unknown), since, age_ms, deliveries, consumer {service, pid, exe}, settled_by,
+ * known_by (binding | delivery | death | default-exchange), ahead, last_delivery (of the queue), dead_letter,
+ * dead_letter_queues [..], queued, delivered, settled, text (the sentence) operation  show's operations,
+ * where --why id, time, kind, settle, service, pid, tid, connection, channel, tag, direction, position,
+ * length, redelivered, negative, multiple, code, text link       show's links, where --why, flow source,
+ * target, kind (caused-by | reply-to | retry-of | dead-letter-of | replay-of | same-flow), confidence,
+ * evidence node       flow: one a message, with its copies as message, and parent, parent_kind, depth,
+ * copy_list [copy..] queue      queues name, vhost, broker, in_per_s, out_per_s, window_s, waiting,
+ * oldest_ms, unsettled, consumers [{service, count}..], in_queue_p50_ms, in_queue_p99_ms, in_consumer_p50_ms,
+ * in_consumer_p99_ms, redelivered, dead coverage   the last line of each answer searched, matched, limited,
+ * before (the next call's --before), interrupted, damaged, since, until, recording, messages, truncated,
+ * gaps, gap_bytes, lost_records, lost_bytes, encrypted_connections, encrypted_bytes, encrypted_who,
+ * undecoded_connections
+ */
+#ifndef EVTRACE_CMD_ANSWER_H
+#define EVTRACE_CMD_ANSWER_H
+
+#include "cmd/cmd.h"
+#include "query/query.h"
+
+struct answer {
+	const char *cmd;
+	struct store *store;
+	struct coverage cov;
+	bool json, color;
+	int64_t now_ns;              /* when it was asked */
+	int64_t until_ns;            /* as of when it holds: now while recording, else the recording's end */
+	int64_t since_ns, before_ns; /* --since, --until; 0 not given */
+	uint64_t limit;
+};
+
+/*
+ * Opens the store and reads the common options. 0, or the exit code after having said on stderr what is
+ * wrong. @default_limit: where --limit was not given.
+ */
+int answer__open(struct answer *a, const char *cmd, const struct common *c, uint64_t default_limit);
+void answer__close(struct answer *a);
+/* Says @e on stderr and gives the exit code for @err, of the store or of a query. */
+int answer_fail(const struct answer *a, int err, const struct err *e);
+
+/* --- words --- */
+
+/* 14:02:11 today, else with its date. */
+char *fmt_when(char *out, size_t n, int64_t ns, int64_t now_ns);
+/* "1 message", "18 204 messages" */
+void put_count(struct buf *out, uint64_t n, const char *one, const char *many);
+/* "billing (pid 2214)"; with @exe "shop (python3, pid 2211)"; "somebody not seen" when nothing is known. */
+void put_who(struct buf *out, const char *service, uint32_t pid, const char *exe);
+/* printf() of UTF-8 text that reads well on any terminal. */
+void say(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void say_buf(FILE *f, const struct buf *b);
+
+/* --- how far it can be trusted --- */
+
+/* "since 13:40:02" while recording, else "recorded 13:40:02 to 14:10:00". */
+void put_span(struct buf *out, const struct answer *a);
+/* "nothing lost, 1 connection unreadable (TLS, java 812)" */
+void put_losses(struct buf *out, const struct answer *a);
+/* "18 204 messages since 13:40:02; nothing lost" and a full stop: the end of every answer. */
+void put_coverage(struct buf *out, const struct answer *a, uint64_t searched);
+/* The coverage object; @stats may be NULL. */
+void print_coverage_json(const struct answer *a, const struct select_stats *stats, bool interrupted);
+
+/* --- messages in lists --- */
+
+/* The cell WHERE: a queue, "billing → billing.dlq", or exchange and routing key. */
+void put_where(struct buf *out, const struct row *r);
+/* The cell STATE. */
+void put_state(struct buf *out, const struct row *r);
+enum tone state_tone(enum msg_state s);
+/* The type or routing key and the start of the body, on one line; from near the match when that lies beyond
+ * @room columns. */
+void put_what(struct buf *out, const struct row *r, size_t room);
+void put_message_json(struct json *j, const struct answer *a, const struct row *r);
+void json_time(struct json *j, const char *key, int64_t ns); /* nothing for 0 */
+void json_id(struct json *j, const char *key, uint64_t id);  /* "m42"; nothing for 0 */
+/* A text if there is one. */
+void json_text(struct json *j, const char *key, const char *text);
+
+/* Tables of messages: find and tail. */
+extern const struct column message_columns[6];
+void message_row(struct table *t, const struct answer *a, const struct row *r);
+
+/* --- Ctrl-C --- */
+
+/* From here on SIGINT and SIGTERM only make interrupted() true; a second one ends the program. */
+void interrupts_catch(void);
+bool interrupted(void);
+
+#endif
