@@ -310,6 +310,34 @@ static void xml_encodings(void)
 	check_walk("<?xml version='1.0' encoding='windows-1252'?><a>\xe4</a>", BODY_XML, 0, "a=s:\xc3\xa4\n");
 }
 
+static void xml_utf16(void)
+{
+	static const char le[] = "\xff\xfe<\0a\0>\0\x31\0<\0/\0a\0>\0\n";
+	static const char be[] = "\xfe\xff\0<\0a\0>\0\x31\0<\0/\0a\0>\0\n";
+	struct span le_body = span_of(le, sizeof(le)), be_body = span_of(be, sizeof(be) - 1);
+	int err;
+
+	CHECK_EQ(body_format(le_body, SPAN_EMPTY), BODY_XML);
+	CHECK_STR(walk_as(le_body, BODY_XML, &err), "a=s:1\n");
+	CHECK_EQ(err, 0);
+	CHECK_EQ(body_format(be_body, SPAN_EMPTY), BODY_XML);
+	CHECK_STR(walk_as(be_body, BODY_XML, &err), "a=s:1\n");
+	CHECK_EQ(err, 0);
+}
+
+/* With the NUL that ends a C string, or more of the buffer. */
+static void trailing_nuls(void)
+{
+	static const char json[16] = "{\"id\":4711}", txt[16] = "order 4711";
+	int err;
+
+	CHECK_EQ(body_format(span_of(json, sizeof(json)), SPAN_EMPTY), BODY_JSON);
+	CHECK_STR(walk_as(span_of(json, sizeof(json)), BODY_JSON, &err), "id=n:4711\n");
+	CHECK_EQ(err, 0);
+	CHECK_EQ(body_format(span_of(txt, sizeof(txt)), SPAN_EMPTY), BODY_TEXT);
+	CHECK_STR(walk_as(span_of(txt, sizeof(txt)), BODY_TEXT, &err), "=s:order\n=s:4711\n");
+}
+
 static void xml_hostile(void)
 {
 	struct buf b = {0};
@@ -402,6 +430,7 @@ static void formats(void)
 	CHECK_EQ(format("a < b > c", ""), BODY_TEXT);
 	CHECK_EQ(format("caf\xe9 ol\xe9 4711", ""), BODY_TEXT);
 	CHECK_EQ(body_format(SPAN_LIT("\x08\x96\x01\x12\x04test"), SPAN_EMPTY), BODY_BINARY);
+	CHECK_EQ(body_format(SPAN_LIT("\0\0\0"), SPAN_EMPTY), BODY_BINARY);
 	CHECK_EQ(body_format(SPAN_LIT("\x00\x00\x12\x67"), SPAN_EMPTY), BODY_BINARY);
 	CHECK_EQ(body_format(SPAN_LIT("\x28\xb5\xff\xfd\xe2\xe3\xe4"), SPAN_EMPTY), BODY_BINARY);
 }
@@ -730,6 +759,8 @@ int main(void)
 	RUN(xml_paths);
 	RUN(xml_cut_everywhere);
 	RUN(xml_encodings);
+	RUN(xml_utf16);
+	RUN(trailing_nuls);
 	RUN(xml_hostile);
 	RUN(form);
 	RUN(text);

@@ -113,6 +113,14 @@ static bool looks_like_text(struct span s)
 	return bad * 4 <= s.n;
 }
 
+/* C programs like to send the NUL behind a string, or a whole buffer. */
+static struct span without_nuls(struct span s)
+{
+	while (s.n && !s.p[s.n - 1])
+		s.n--;
+	return s;
+}
+
 enum body_format body_format(struct span body, struct span content_type)
 {
 	struct span s = body;
@@ -130,7 +138,8 @@ enum body_format body_format(struct span body, struct span content_type)
 		return BODY_XML;
 	if (s.n && json_scalar(s) && contains_nocase(content_type, "json"))
 		return BODY_JSON;
-	if (!looks_like_text(s))
+	s = without_nuls(s);
+	if (!s.n || !looks_like_text(s))
 		return BODY_BINARY;
 	if (contains_nocase(content_type, "x-www-form-urlencoded") || looks_like_form(s))
 		return BODY_FORM;
@@ -150,16 +159,16 @@ int body_walk(struct span body, enum body_format fmt, scalar_fn fn, void *ctx)
 	w.n = w.leaf = 0;
 	switch (fmt) {
 	case BODY_JSON:
-		err = json_walk(&w, body);
+		err = json_walk(&w, without_nuls(body));
 		break;
 	case BODY_XML:
 		err = xml_walk(&w, body);
 		break;
 	case BODY_FORM:
-		err = form_walk(&w, body);
+		err = form_walk(&w, without_nuls(body));
 		break;
 	case BODY_TEXT:
-		err = text_walk(&w, body);
+		err = text_walk(&w, without_nuls(body));
 		break;
 	case BODY_EMPTY:
 	case BODY_BINARY:

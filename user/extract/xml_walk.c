@@ -176,7 +176,10 @@ int xml_walk(struct walk *w, struct span body)
 	XML_SetCharacterDataHandler(x.parser, on_text);
 	XML_SetDefaultHandler(x.parser, on_other);
 	XML_SetUnknownEncodingHandler(x.parser, on_encoding, NULL);
-	err = feed(&x, span_trim(body));
+	/* white space before the declaration is an error; behind the document it is not, and may be UTF-16 */
+	while (body.n > 1 && (*body.p == ' ' || *body.p == '\t' || *body.p == '\r' || *body.p == '\n'))
+		body = span_sub(body, 1, SIZE_MAX);
+	err = feed(&x, body);
 	XML_ParserFree(x.parser);
 	buf_free(&x.text);
 	return err;
