@@ -9,7 +9,10 @@
 
 #define CHUNK_CAP 32768
 #define IOV_MAX   1024 /* UIO_MAXIOV: the kernel refuses more */
-/* 16 MiB in pieces of CHUNK_CAP, 1024 segments, and what lies between. */
+/* What is copied of one call: preemption is off meanwhile, and a memory copy of this size takes milliseconds.
+ */
+#define CALL_MAX (16 << 20)
+/* CALL_MAX in pieces of CHUNK_CAP, 1024 segments, and what lies between. */
 #define STEPS_MAX 2048
 #define CPUS_MAX  1024
 
@@ -21,6 +24,7 @@ struct scratch {
 	__u64 seg;     /* rest of the current segment */
 	__u64 seg_len; /* 0: take the next one */
 	__u64 left;    /* bytes of this message (of this call, if it is not recvmmsg or sendmmsg) */
+	__u64 todo;    /* bytes of the call that are neither packed nor told lost */
 	__u64 vec;     /* next struct mmsghdr */
 	__u32 vec_n;   /* of them left */
 	__u32 iov_i, iov_n;
@@ -114,6 +118,7 @@ static __always_inline bool next_segment(struct scratch *s)
 	}
 	if (s->left) { /* its iovecs could not be read */
 		put_chunk(s, s->left, LOSS_FAULT);
+		s->todo -= s->left;
 		s->left = 0;
 	}
 	if (!s->vec_n)
@@ -125,6 +130,7 @@ static __always_inline bool next_segment(struct scratch *s)
 	}
 	s->vec += sizeof(mm);
 	s->left = mm.msg_len;
+	s->seg_len = 0; /* a received message may be shorter than its place */
 	read_iovecs(s, mm.msg_hdr.msg_iov, mm.msg_hdr.msg_iovlen);
 	return true;
 }
@@ -153,6 +159,7 @@ __noinline int copy_step(void)
 		return 1;
 	s->seg_len -= n;
 	s->left -= n;
+	s->todo -= n;
 	if (bpf_probe_read_user(s->data + (off & (CHUNK_CAP - 1)), n, (void *)s->seg)) {
 		put_chunk(s, n, LOSS_FAULT);
 	} else {
@@ -181,9 +188,8 @@ static __always_inline void copy_segments(struct scratch *s)
 	for (int i = 0; i < STEPS_MAX; i++)
 		if (copy_step())
 			break;
-	/* What more steps would have copied; of messages not reached, unknown. */
-	if (s->left)
-		put_chunk(s, s->left, LOSS_TOO_LARGE);
+	if (s->todo) /* what more steps would have copied */
+		put_chunk(s, s->todo, LOSS_TOO_LARGE);
 	else if (s->fill)
 		put_chunk(s, 0, 0);
 }

@@ -62,7 +62,8 @@ static __always_inline bool asked_for_bytes(const struct call *c)
 
 	if (c->kind == CALL_NONE || c->kind == CALL_MMSG)
 		return false;
-	if (c->kind == CALL_MSG && bpf_probe_read_user(&arg, sizeof(arg), &((struct user_msghdr *)arg)->msg_iov))
+	if (c->kind == CALL_MSG &&
+		bpf_probe_read_user(&arg, sizeof(arg), &((struct user_msghdr *)arg)->msg_iov))
 		return false;
 	if (c->kind != CALL_BUF && bpf_probe_read_user(&len, sizeof(len), &((struct iovec *)arg)->iov_len))
 		return false;
@@ -95,11 +96,12 @@ static __always_inline void copy_call(struct scratch *s, const struct call *c, _
 	s->vec_n = 0;
 	s->iov_i = s->iov_n = 0;
 	s->seg_len = 0;
-	s->left = moved;
+	s->todo = moved;
+	s->left = moved < CALL_MAX ? moved : CALL_MAX;
 	switch (c->kind) {
 	case CALL_BUF:
 		s->seg = arg;
-		s->seg_len = moved;
+		s->seg_len = s->left;
 		break;
 	case CALL_IOV:
 		read_iovecs(s, (void *)arg, call_arg2(regs));

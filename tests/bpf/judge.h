@@ -283,7 +283,7 @@ static void run_wait(struct run *r, size_t phases, bool look)
 			break;
 		if (!r->ended && waitpid(r->pid, &r->status, WNOHANG) == r->pid)
 			r->ended = true;
-		if (r->ended && !(p.revents & POLLIN))
+		else if (r->ended && !(p.revents & POLLIN))
 			break;
 	}
 	CHECK(phases ? r->phases >= phases : r->ended);
