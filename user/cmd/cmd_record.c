@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/parse.h"
+#include "base/number.h"
 #include "base/timefmt.h"
 #include "capture/live.h"
 #include "capture/recfile.h"

@@ -1,6 +1,6 @@
 /* Numbers as people type them in options. */
-#ifndef EVTRACE_BASE_PARSE_H
-#define EVTRACE_BASE_PARSE_H
+#ifndef EVTRACE_BASE_NUMBER_H
+#define EVTRACE_BASE_NUMBER_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "base/parse.h"
+#include "base/number.h"
 
 #include <ctype.h>
 #include <errno.h>
