@@ -34,7 +34,8 @@ enum {
 
 static int errno_of(sqlite3 *db, int rc)
 {
-	int os = db ? sqlite3_system_errno(db) : 0;
+	/* What SQLite remembers is lost when the statement is reset; errno is not. */
+	int os = db && sqlite3_system_errno(db) ? sqlite3_system_errno(db) : errno;
 
 	switch (rc & 0xff) {
 	case SQLITE_OK:

@@ -40,15 +40,19 @@ struct store_writer;
  */
 int store_writer__open(
 	const char *path, const struct store_session *s, struct store_writer **ret, struct err *e);
-/* Commits and ends the session in good order. NULL is fine. Returns the first error that any write met. */
+/* Commits and ends the session in good order. NULL is fine. An error: rows were lost, the last ones or while
+ * the disk was full. */
 int store_writer__close(struct store_writer *w, struct err *e);
 
 void store_writer_sink(struct store_writer *w, struct record_sink *ret);
 void store_writer_ids(const struct store_writer *w, struct record_ids *ret);
 /* Feeds the correlator with the open messages (newest @limit) and the topology of earlier sessions. */
 int store_writer_restore(struct store_writer *w, struct correlator *c, size_t limit);
-/* Makes all rows so far durable against kill -9. @now_ns becomes the session's ended_ns. On -ENOSPC the rows
- * stay queued in the transaction, and nothing already stored is harmed. */
+/*
+ * Makes all rows so far durable against kill -9, and @now_ns the session's ended_ns. On -ENOSPC nothing
+ * already stored is harmed: the rows stay in memory (64 MiB of them; more are dropped and counted as lost
+ * records) and are written by a later commit that succeeds. Each commit that fails says so.
+ */
 int store_writer_commit(struct store_writer *w, int64_t now_ns, struct err *e);
 void store_writer_losses(
 	struct store_writer *w, uint64_t records, uint64_t bytes, uint64_t ignored_connections);

@@ -184,10 +184,6 @@ static int drain(struct store_writer *w, struct err *e)
 	err = w->err;
 	if (err && e)
 		*e = w->why;
-	if (err && !w->first_err) {
-		w->first_err = err;
-		w->first_why = w->why;
-	}
 	return err;
 }
 
@@ -413,10 +409,9 @@ int store_writer__close(struct store_writer *w, struct err *e)
 	stop_thread(w);
 	if (!err)
 		err = end_session(w, &why);
-	if (w->first_err) {
-		err = w->first_err;
-		why = w->first_why;
-	}
+	if (!err && w->dropped)
+		err = err_set(&why, -ENOSPC, "%llu rows were lost while %s could not be written to",
+			(unsigned long long)w->dropped, w->path);
 	if (err && e)
 		*e = why;
 	writer__free(w);

@@ -11,8 +11,6 @@ struct store_writer {
 	int lock_fd;
 	struct record_ids ids; /* as they were when it was opened */
 	struct session_state session;
-	int first_err;
-	struct err first_why;
 
 	/* the batch that is being filled */
 	struct batch *open;
