@@ -120,7 +120,8 @@ demo: setup ## build, run the shop on a private RabbitMQ, ask evtrace about it
 	$(Q)$(MAKE) all workloads
 	$(Q)tests/lab/demo
 
-test: setup ## build everything and run every test; ends with "N passed, N failed"
+test: ## build everything and run every test; ends with "N passed, N failed"
+	$(Q)tools/setup test
 	$(Q)tests/run
 
 bench: setup ## throughput with and without tracing, ns in the kernel per call, CPU per message
