@@ -1,7 +1,7 @@
 /*
  * Runs a workload under the live source and keeps all that the source said: for each endpoint both streams,
- * byte by byte, where each lost byte is marked as lost. Used by test_capture.c only; a header, because each
- * .c file here is a program.
+ * byte by byte, where each lost byte is marked as lost. A
+ * header, because each .c file here is a program of its own.
  */
 #ifndef EVTRACE_TESTS_BPF_JUDGE_H
 #define EVTRACE_TESTS_BPF_JUDGE_H
@@ -16,6 +16,7 @@
 
 #include "base/timefmt.h"
 #include "bpf/work.h"
+#include "capture/backend.h"
 #include "capture/live.h"
 #include "test.h"
 
@@ -66,7 +67,7 @@ struct run {
 
 /* --- what the source says --- */
 
-static struct ep_log *ep_of(struct run *r, uint64_t id)
+static inline struct ep_log *ep_of(struct run *r, uint64_t id)
 {
 	for (size_t i = 0; i < r->eps_n; i++)
 		if (r->eps[i].info.id == id)
@@ -74,7 +75,7 @@ static struct ep_log *ep_of(struct run *r, uint64_t id)
 	return NULL;
 }
 
-static struct proc_log *proc_of(struct run *r, uint32_t pid)
+static inline struct proc_log *proc_of(struct run *r, uint32_t pid)
 {
 	for (size_t i = r->procs_n; i; i--)
 		if (r->procs[i - 1].pid == pid)
@@ -82,7 +83,7 @@ static struct proc_log *proc_of(struct run *r, uint32_t pid)
 	return NULL;
 }
 
-static int judge_proc(void *ctx, const struct proc_info *p)
+static inline int judge_proc(void *ctx, const struct proc_info *p)
 {
 	struct run *r = ctx;
 	struct proc_log *l = proc_of(r, p->pid);
@@ -98,7 +99,7 @@ static int judge_proc(void *ctx, const struct proc_info *p)
 	return 0;
 }
 
-static int judge_exit(void *ctx, uint32_t pid, int64_t ts_ns, int code)
+static inline int judge_exit(void *ctx, uint32_t pid, int64_t ts_ns, int code)
 {
 	struct proc_log *l = proc_of(ctx, pid);
 
@@ -111,7 +112,7 @@ static int judge_exit(void *ctx, uint32_t pid, int64_t ts_ns, int code)
 	return 0;
 }
 
-static int judge_open(void *ctx, const struct endpoint_info *e)
+static inline int judge_open(void *ctx, const struct endpoint_info *e)
 {
 	struct run *r = ctx;
 	struct ep_log *l;
@@ -128,7 +129,7 @@ static int judge_open(void *ctx, const struct endpoint_info *e)
 	return 0;
 }
 
-static void grow(struct stream_log *s, uint64_t n)
+static inline void grow(struct stream_log *s, uint64_t n)
 {
 	s->bytes = realloc(s->bytes, n);
 	s->there = realloc(s->there, n);
@@ -136,7 +137,7 @@ static void grow(struct stream_log *s, uint64_t n)
 	s->n = n;
 }
 
-static int judge_chunk(void *ctx, const struct chunk *c)
+static inline int judge_chunk(void *ctx, const struct chunk *c)
 {
 	struct ep_log *l = ep_of(ctx, c->endpoint);
 	struct stream_log *s;
@@ -170,7 +171,7 @@ static int judge_chunk(void *ctx, const struct chunk *c)
 	return 0;
 }
 
-static int judge_close(void *ctx, uint64_t id, int64_t ts_ns, bool by_peer)
+static inline int judge_close(void *ctx, uint64_t id, int64_t ts_ns, bool by_peer)
 {
 	struct ep_log *l = ep_of(ctx, id);
 
@@ -183,7 +184,7 @@ static int judge_close(void *ctx, uint64_t id, int64_t ts_ns, bool by_peer)
 	return 0;
 }
 
-static int judge_loss(void *ctx, const struct loss_info *li)
+static inline int judge_loss(void *ctx, const struct loss_info *li)
 {
 	struct run *r = ctx;
 	struct ep_log *l = ep_of(r, li->endpoint);
@@ -195,7 +196,7 @@ static int judge_loss(void *ctx, const struct loss_info *li)
 	return 0;
 }
 
-static int judge_tick(void *ctx, int64_t ts_ns)
+static inline int judge_tick(void *ctx, int64_t ts_ns)
 {
 	(void)ctx;
 	(void)ts_ns;
@@ -204,7 +205,7 @@ static int judge_tick(void *ctx, int64_t ts_ns)
 
 /* --- the workload --- */
 
-static bool run_new(struct run *r, const struct live_opts *opts)
+static inline bool run_new(struct run *r, const struct live_opts *opts)
 {
 	struct err e = {0};
 
@@ -221,7 +222,7 @@ static bool run_new(struct run *r, const struct live_opts *opts)
 }
 
 /* Starts @argv; it runs when it is in scope by its pid, or at once without. */
-static void run_start(struct run *r, char *const *argv, bool watched)
+static inline void run_start(struct run *r, char *const *argv, bool watched)
 {
 	int go[2], in[2], out[2];
 	struct err e = {0};
@@ -250,7 +251,7 @@ static void run_start(struct run *r, char *const *argv, bool watched)
 	close(go[1]);
 }
 
-static void take_lines(struct run *r)
+static inline void take_lines(struct run *r)
 {
 	ssize_t n = read(r->out, r->text + r->text_n, sizeof(r->text) - 1 - r->text_n);
 	char *nl, *line;
@@ -268,7 +269,7 @@ static void take_lines(struct run *r)
 }
 
 /* Until the workload waits for the @phases-th time, or (0) ended. @look: read the ring meanwhile. */
-static void run_wait(struct run *r, size_t phases, bool look)
+static inline void run_wait(struct run *r, size_t phases, bool look)
 {
 	uint64_t end = now_mono_ns() + WAIT_MS * (uint64_t)NS_PER_MS;
 
@@ -291,12 +292,12 @@ static void run_wait(struct run *r, size_t phases, bool look)
 		CHECK_EQ(live_drain(r->live, &r->sink), 0);
 }
 
-static void run_go(struct run *r)
+static inline void run_go(struct run *r)
 {
 	CHECK_EQ(write(r->in, "", 1), 1);
 }
 
-static void run_free(struct run *r)
+static inline void run_free(struct run *r)
 {
 	if (!r->ended && r->pid > 0) {
 		kill(r->pid, SIGKILL);
@@ -316,7 +317,8 @@ static void run_free(struct run *r)
 
 /* --- verdicts --- */
 
-static void check_stream(const struct stream_log *s, uint32_t id, uint64_t from, uint64_t n, uint64_t lost)
+static inline void check_stream(
+	const struct stream_log *s, uint32_t id, uint64_t from, uint64_t n, uint64_t lost)
 {
 	uint64_t missing = 0, wrong = 0;
 
@@ -335,7 +337,7 @@ struct conn_line {
 };
 
 /* The @nth "conn" line of the workload, and what the source said of that endpoint (NULL: nothing). */
-static struct ep_log *conn_line(struct run *r, size_t nth, struct conn_line *ret)
+static inline struct ep_log *conn_line(struct run *r, size_t nth, struct conn_line *ret)
 {
 	for (size_t i = 0; i < r->lines_n; i++)
 		if (sscanf(r->lines[i], "conn %llu tx %u %llu rx %u %llu", &ret->id, &ret->tx_id, &ret->tx,
@@ -347,7 +349,7 @@ static struct ep_log *conn_line(struct run *r, size_t nth, struct conn_line *ret
 }
 
 /* All ends that the workload spoke of, byte by byte, nothing lost; how many. */
-static size_t check_conns(struct run *r)
+static inline size_t check_conns(struct run *r)
 {
 	struct conn_line c;
 	size_t n = 0;
@@ -366,6 +368,63 @@ static size_t check_conns(struct run *r)
 	}
 	CHECK_EQ(r->lost_unknown, 0);
 	return n;
+}
+
+/* --- what the tests share --- */
+
+static char work[512]; /* path of the workload's program */
+static char dir[] = "/tmp/evt-capture-XXXXXX";
+static struct run r;
+
+static const struct live_opts defaults = {.ring_bytes = 8 << 20};
+
+/* Runs `work WORDS...` to its end, watched from its first instruction. */
+static inline bool run_work(const struct live_opts *opts, const char *words, bool look)
+{
+	char text[256], *argv[16] = {work}, *save = NULL;
+	int n = 1;
+
+	snprintf(text, sizeof(text), "%s", words);
+	for (char *w = strtok_r(text, " ", &save); w && n < 15; w = strtok_r(NULL, " ", &save))
+		argv[n++] = w;
+	if (!run_new(&r, opts))
+		return false;
+	run_start(&r, argv, true);
+	if (look)
+		run_wait(&r, 0, true);
+	return true;
+}
+
+static inline void check_ended_well(void)
+{
+	CHECK(r.ended);
+	CHECK_EQ(r.status, 0);
+}
+
+/* The workload lies in tests/bpf/ of the same build. 0: go on; else the exit code. */
+static inline int judge_begin(void)
+{
+	struct err e = {0};
+	ssize_t n = readlink("/proc/self/exe", work, sizeof(work) - 1);
+	char *slash;
+
+	if (backend_check_privileges(&e)) {
+		printf("skipped: %s\n", e.msg);
+		return 77;
+	}
+	slash = n > 0 ? memrchr(work, '/', (size_t)n) : NULL;
+	if (!slash || !mkdtemp(dir))
+		return 1;
+	snprintf(slash, sizeof(work) - (size_t)(slash - work), "/../bpf/work");
+	return 0;
+}
+
+static inline int judge_end(void)
+{
+	char cmd[64];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd) ? 1 : test_end();
 }
 
 #endif

@@ -397,26 +397,26 @@ static int tell_ring_losses(struct live *l, int64_t ts_ns)
 	return err;
 }
 
-/* Runs that the kernel skipped because the program was already running on that CPU. */
-static uint64_t missed_runs(const struct live *l)
+static struct bpf_prog_info prog_info(const struct live *l)
 {
 	struct bpf_prog_info info = {0};
 	__u32 len = sizeof(info);
 
 	if (bpf_obj_get_info_by_fd(bpf_program__fd(l->skel->progs.on_sys_exit), &info, &len))
-		return 0;
-	return info.recursion_misses;
+		memset(&info, 0, sizeof(info));
+	return info;
 }
 
 static int tell_losses(struct live *l, int64_t ts_ns)
 {
-	uint64_t life = l->skel->bss->lost_life, misses = missed_runs(l);
+	uint64_t life = l->skel->bss->lost_life, misses = prog_info(l).recursion_misses;
 	int err = tell_ring_losses(l, ts_ns);
 
 	if (err >= 0 && life > l->life_seen) {
 		err = tell_loss(l, 0, life - l->life_seen, 0, ts_ns, "ring buffer full (no bytes)");
 		l->life_seen = life;
 	}
+	/* Runs that the kernel skipped, because the program was running on that CPU already. */
 	if (err >= 0 && misses > l->misses_seen) {
 		err = tell_loss(l, 0, misses - l->misses_seen, 0, ts_ns, "kernel skipped the program");
 		l->misses_seen = misses;
@@ -935,15 +935,18 @@ void live_verdict(void *live, uint64_t endpoint, enum verdict v)
 
 void live__stats(struct live *l, struct live_stats *ret)
 {
+	struct bpf_prog_info info = prog_info(l);
 	struct loss lost = total_lost(l);
 
 	*ret = (struct live_stats){.records = l->records,
 		.bytes = l->bytes,
-		.lost_records = lost.records + l->skel->bss->lost_life + missed_runs(l),
+		.lost_records = lost.records + l->skel->bss->lost_life + info.recursion_misses,
 		.lost_bytes = lost.bytes,
 		.ring_used = ring_used(l),
 		.ring_size = l->ring_size,
 		.processes = live_processes(l),
 		.connections = l->eps.n,
+		.prog_runs = info.run_cnt,
+		.prog_ns = info.run_time_ns,
 		.backend = "tp_btf/sys_exit"};
 }

@@ -54,7 +54,8 @@ void live_verdict(void *live, uint64_t endpoint, enum verdict v);
 struct live_stats {
 	uint64_t records, bytes, lost_records, lost_bytes, ring_used, ring_size;
 	uint64_t processes, connections;
-	const char *backend; /* "tp_btf/sys_exit" */
+	uint64_t prog_runs, prog_ns; /* of on_sys_exit; 0 unless the kernel keeps statistics */
+	const char *backend;         /* "tp_btf/sys_exit" */
 };
 void live__stats(struct live *l, struct live_stats *ret);
 
