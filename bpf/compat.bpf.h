@@ -35,7 +35,8 @@ enum {
 #define call_arg2(regs) ((regs)->dx)
 #define call_arg3(regs) ((regs)->r10)
 
-#define TASK_COMPAT(task) (BPF_CORE_READ(task, thread_info.status) & 0x0002) /* TS_COMPAT */
+#define TASK_COMPAT_FIELD status
+#define TASK_COMPAT_BIT   0x0002 /* TS_COMPAT */
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -66,29 +67,77 @@ enum {
 #define call_arg2(regs) ((regs)->regs[2])
 #define call_arg3(regs) ((regs)->regs[3])
 
-#define TASK_COMPAT(task) (BPF_CORE_READ(task, thread_info.flags) & (1 << 22)) /* TIF_32BIT */
+#define TASK_COMPAT_FIELD flags
+#define TASK_COMPAT_BIT   (1 << 22) /* TIF_32BIT */
 
 #else
 #error "this architecture's call numbers and argument registers are not written down yet"
 #endif
 
-/* bpf_get_current_task_btf() came with 3ca1032ab7ab (5.11). Only to be read through probe reads, which take
- * both. */
-static __always_inline struct task_struct *current_task(void)
+/*
+ * Typed pointers: bpf_get_current_task_btf() (3ca1032ab7ab, 5.11) and bpf_rdonly_cast() (a35b9af4ec2c, 6.2)
+ * make plain loads of what is a helper call of some 25 ns each otherwise; a captured call follows a dozen
+ * pointers. The verifier turns such loads into ones that read 0 where there is nothing, like a failed probe
+ * read.
+ */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+const volatile bool have_rdonly_cast __weak = false; /* user space looks into the kernel's BTF */
+
+#define have_task_btf bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
+
+/* `p->field` for a pointer of unknown origin. */
+#define LOAD(type, p, field)                                                                                 \
+	({                                                                                                   \
+		typeof(((type *)0)->field) v_;                                                               \
+		if (have_rdonly_cast)                                                                        \
+			v_ = ((type *)bpf_rdonly_cast((p), bpf_core_type_id_kernel(type)))->field;           \
+		else                                                                                         \
+			v_ = BPF_CORE_READ((type *)(p), field);                                              \
+		v_;                                                                                          \
+	})
+
+/* What every call needs of its task. */
+struct caller {
+	__u32 tgid, pid;
+	bool compat; /* a 32-bit call, with other numbers */
+};
+
+static __always_inline void caller_get(struct caller *c)
 {
-	return (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task;
+
+	if (have_task_btf) {
+		task = bpf_get_current_task_btf();
+		c->tgid = task->tgid;
+		c->pid = task->pid;
+		c->compat = task->thread_info.TASK_COMPAT_FIELD & TASK_COMPAT_BIT;
+	} else {
+		task = (struct task_struct *)bpf_get_current_task();
+		c->tgid = BPF_CORE_READ(task, tgid);
+		c->pid = BPF_CORE_READ(task, pid);
+		c->compat = BPF_CORE_READ(task, thread_info.TASK_COMPAT_FIELD) & TASK_COMPAT_BIT;
+	}
 }
 
 /* The open file behind @fd of the current process, NULL when there is none. */
-static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd)
+static __always_inline struct file *fd_file(__u32 fd)
 {
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **table, *file = NULL;
+	struct fdtable *fdt;
+	__u32 max;
 
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	table = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	if (have_task_btf) {
+		fdt = bpf_get_current_task_btf()->files->fdt;
+		max = fdt->max_fds;
+		table = fdt->fd;
+	} else {
+		fdt = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), files, fdt);
+		max = BPF_CORE_READ(fdt, max_fds);
+		table = BPF_CORE_READ(fdt, fd);
+	}
+	if (fd < max)
+		bpf_probe_read_kernel(&file, sizeof(file), table + fd);
 	return file;
 }
 
@@ -98,11 +147,11 @@ static __always_inline struct file *fd_file(struct task_struct *task, __u32 fd)
 /* The inode number when @file is a socket, else 0. */
 static __always_inline __u64 socket_ino(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = LOAD(struct file, file, f_inode);
 
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT_) != S_IFSOCK_)
+	if ((LOAD(struct inode, inode, i_mode) & S_IFMT_) != S_IFSOCK_)
 		return 0;
-	return BPF_CORE_READ(inode, i_ino);
+	return LOAD(struct inode, inode, i_ino);
 }
 
 #endif

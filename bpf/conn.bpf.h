@@ -23,12 +23,12 @@ static __always_inline bool is_tcp(__u16 family)
 
 static __always_inline __u32 tcp_tx_pos(__u64 sk)
 {
-	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	return LOAD(struct tcp_sock, (void *)sk, write_seq);
 }
 
 static __always_inline __u32 tcp_rx_pos(__u64 sk)
 {
-	return BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	return LOAD(struct tcp_sock, (void *)sk, copied_seq);
 }
 
 static __always_inline __u64 sk_ino(struct sock *sk)

@@ -183,8 +183,21 @@ __noinline __u64 mmsg_total(__u64 vec, __u32 n)
 	return total;
 }
 
+/* The usual call: one buffer that fits into one record. */
+static __always_inline bool copy_one(struct scratch *s, __u64 from, __u64 n)
+{
+	barrier_var(n);
+	if (n > CHUNK_CAP || bpf_probe_read_user(s->data, n, (void *)from))
+		return false;
+	s->fill = n;
+	put_chunk(s, 0, 0);
+	return true;
+}
+
 static __always_inline void copy_segments(struct scratch *s)
 {
+	if (s->iov_n && s->iov[0].iov_len >= s->todo && copy_one(s, (__u64)s->iov[0].iov_base, s->todo))
+		return;
 	for (int i = 0; i < STEPS_MAX; i++)
 		if (copy_step())
 			break;

@@ -46,6 +46,7 @@ struct call {
 	long ret;
 	__u32 fd;
 	__u8 kind, dir;
+	struct caller who;
 };
 
 /* Reads that do not take bytes of the stream out of it. */
@@ -92,6 +93,8 @@ static __always_inline void copy_call(struct scratch *s, const struct call *c, _
 	struct pt_regs *regs = c->regs;
 	__u64 arg = call_arg1(regs);
 
+	if (c->kind == CALL_BUF && copy_one(s, arg, moved))
+		return;
 	s->fill = 0;
 	s->vec_n = 0;
 	s->iov_i = s->iov_n = 0;
@@ -122,7 +125,7 @@ static __always_inline void copy_call(struct scratch *s, const struct call *c, _
 	copy_segments(s);
 }
 
-static __always_inline void moved_bytes(const struct call *c, __u64 ino, struct conn_state *st, __u64 id)
+static __always_inline void moved_bytes(const struct call *c, __u64 ino, struct conn_state *st)
 {
 	__u64 moved = bytes_moved(c), pos;
 	struct scratch *s;
@@ -147,29 +150,25 @@ static __always_inline void moved_bytes(const struct call *c, __u64 ino, struct 
 	s->chunk.h.type = EVT_CHUNK;
 	s->chunk.h.flags = is_tcp(st->family) ? CHUNK_POS_SEQ : 0;
 	s->chunk.h.ts = bpf_ktime_get_ns();
-	s->chunk.h.pid = id >> 32;
-	s->chunk.h.tid = id;
+	s->chunk.h.pid = c->who.tgid;
+	s->chunk.h.tid = c->who.pid;
 	s->chunk.conn = ino;
 	s->chunk.pos = pos;
 	s->chunk.dir = dir;
 	copy_call(s, c, moved);
 }
 
-static __noinline int on_transfer(const struct call *c)
+static __noinline int on_transfer(struct call *c)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct task_struct *task;
 	struct conn_state *st;
 	struct sight sight = {};
 	struct file *file;
 	__u64 ino;
 
-	if (!in_scope(id >> 32))
+	caller_get(&c->who);
+	if (c->who.compat || !in_scope(c->who.tgid))
 		return 0;
-	task = current_task();
-	if (TASK_COMPAT(task))
-		return 0;
-	file = fd_file(task, c->fd);
+	file = fd_file(c->fd);
 	if (!file)
 		return 0;
 	ino = socket_ino(file);
@@ -190,23 +189,21 @@ static __noinline int on_transfer(const struct call *c)
 	if (c->ret == 0)
 		end_of_file(c, ino, st);
 	else
-		moved_bytes(c, ino, st, id);
+		moved_bytes(c, ino, st);
 	return 0;
 }
 
 /* connect() succeeded or is under way, or accept() or socketpair() made @fd. */
 static __always_inline int on_new(__u32 fd, __u8 role, __u8 flags)
 {
-	struct task_struct *task;
 	struct conn_state *st;
+	struct caller who;
 	struct sight sight = {.dir = EVT_TX, .role = role, .flags = CONN_FROM_START | flags};
 
-	if (!in_scope(bpf_get_current_pid_tgid() >> 32))
+	caller_get(&who);
+	if (who.compat || !in_scope(who.tgid))
 		return 0;
-	task = current_task();
-	if (TASK_COMPAT(task))
-		return 0;
-	sight.file = fd_file(task, fd);
+	sight.file = fd_file(fd);
 	if (!sight.file)
 		return 0;
 	sight.ino = socket_ino(sight.file);
@@ -254,15 +251,17 @@ static __always_inline int on_socketpair(struct pt_regs *regs, long ret)
 /* A Unix socket's end cannot be seen otherwise before its process ends; TCP reports its own (below). */
 static __always_inline int on_shutdown(struct pt_regs *regs, long ret)
 {
-	struct task_struct *task;
 	struct conn_state *st;
+	struct caller who;
 	struct file *file;
 	__u64 ino;
 
-	if (ret || call_arg1(regs) != SHUT_RDWR_ || !in_scope(bpf_get_current_pid_tgid() >> 32))
+	if (ret || call_arg1(regs) != SHUT_RDWR_)
 		return 0;
-	task = current_task();
-	file = TASK_COMPAT(task) ? NULL : fd_file(task, call_arg0(regs));
+	caller_get(&who);
+	if (who.compat || !in_scope(who.tgid))
+		return 0;
+	file = fd_file(call_arg0(regs));
 	ino = file ? socket_ino(file) : 0;
 	st = ino ? bpf_map_lookup_elem(&conns, &ino) : NULL;
 	if (st && st->family == AF_UNIX_ && (st->flags & CONN_ANNOUNCED))

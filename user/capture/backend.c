@@ -188,3 +188,12 @@ int backend_switch_off_missing(struct bpf_object *obj, struct err *e)
 	btf__free(btf);
 	return err;
 }
+
+bool backend_has_kfunc(const char *name)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool found = btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return found;
+}

@@ -839,6 +839,7 @@ static int load(struct live *l, const struct live_opts *opts, struct err *e)
 	l->ring_size = ring_bytes(opts->ring_bytes);
 	bpf_map__set_max_entries(l->skel->maps.ring, (__u32)l->ring_size);
 	bpf_map__set_max_entries(l->skel->maps.scratches, (__u32)libbpf_num_possible_cpus());
+	l->skel->rodata->have_rdonly_cast = backend_has_kfunc("bpf_rdonly_cast");
 	err = backend_switch_off_missing(l->skel->obj, e);
 	if (err)
 		return err;
