@@ -23,25 +23,27 @@ void recfile_sink(struct recfile *r, const struct sink *next, struct sink *ret);
  */
 int recfile__close(struct recfile *r, struct err *e);
 
-/* Called now and then while reading. */
+/* Called now and then while reading; @total is 0 when it is not known (a pipe). */
 typedef void (*source_progress)(void *ctx, uint64_t done, uint64_t total, uint64_t records);
 
 struct source_info {
-	char kind[16]; /* "record file", "pcap" */
+	char kind[16]; /* "record file", "pcap", "pcapng" */
 	char scope[256], host[64];
-	int64_t first_ns;
-	bool cut; /* the last record was incomplete: the recording was interrupted */
+	int64_t first_ns; /* of the recording, or of the first packet; 0: it holds none */
 };
 
 /*
- * Opens @path and says what it is by its first bytes. -EINVAL neither a record file nor a capture; -EPROTO a
- * record file of a newer evtrace.
+ * Opens @path ("-": standard input) and says what it is by its first bytes. -EINVAL neither a record file nor
+ * a capture; -EPROTO a record file of a newer evtrace, or a kind of capture that is not read; -EBADMSG one of
+ * them, but damaged at its very beginning; else why it cannot be read.
  */
 struct source;
 int source__open(const char *path, struct source **ret, struct source_info *ret_info, struct err *e);
 /* Feeds @sink with everything. -EBADMSG: damaged at a byte that @e names; what stood before has been given.
- */
+ * @progress may be NULL. */
 int source_run(struct source *s, const struct sink *sink, source_progress progress, void *ctx, struct err *e);
+/* After source_run(): the last record was incomplete, the recording was interrupted. */
+bool source_was_cut(const struct source *s);
 void source__close(struct source *s);
 
 #endif

@@ -4,6 +4,7 @@
 #define EVTRACE_STREAM_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/timefmt.h"
 #include "stream/stream.h"
@@ -103,10 +104,6 @@ enum cx_state {
 	CX_DEAD,    /* closed and forgotten by the consumer */
 };
 
-struct list {
-	struct list *prev, *next;
-};
-
 struct cx {
 	struct conn c; /* first: the consumer's view */
 	struct streams *s;
@@ -144,32 +141,6 @@ struct streams {
 
 #define CX_OF(conn)                                                                                          \
 	((struct cx *)(uintptr_t)(conn)) /* conn is the first member; the const of a view is ours to drop */
-#define CX_OF_LIST(l, member) ((struct cx *)((char *)(l)-offsetof(struct cx, member)))
-
-static inline void list_init(struct list *l)
-{
-	l->prev = l->next = l;
-}
-
-static inline void list_del(struct list *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	list_init(l);
-}
-
-static inline void list_add_tail(struct list *head, struct list *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-static inline bool list_empty(const struct list *l)
-{
-	return l->next == l;
-}
 
 static inline enum flowdir half_dir(const struct cx *cx, int h)
 {
