@@ -129,14 +129,14 @@ static void put_string(struct buf *out, struct span s)
 			i += n;
 			continue;
 		}
-		buf_put(out, s.p + start, i - start);
+		buf_put_span(out, span_sub(s, start, i - start));
 		if (n)
 			put_escaped(out, s.p[i]);
 		else
 			buf_puts(out, "\xef\xbf\xbd");
 		start = ++i;
 	}
-	buf_put(out, s.p + start, s.n - start);
+	buf_put_span(out, span_sub(s, start, SIZE_MAX));
 	buf_putc(out, '"');
 }
 
