@@ -55,39 +55,66 @@ void answer__close(struct answer *a)
 	a->store = NULL;
 }
 
+/* Messages may quote what programs sent. */
+static void say_error(const char *who, const struct err *e, const struct answer *coverage)
+{
+	struct buf out = {0};
+
+	buf_printf(&out, "evtrace%s%s: ", *who ? " " : "", who);
+	text_safe_lines(&out, span_str(e->msg));
+	if (coverage) {
+		buf_puts(&out, " in ");
+		put_coverage(&out, coverage, coverage->cov.messages);
+	}
+	if (e->hint[0])
+		buf_printf(&out, "\n  %s", e->hint);
+	buf_putc(&out, '\n');
+	say_buf(stderr, &out);
+	buf_free(&out);
+}
+
 int answer_fail(const struct answer *a, int err, const struct err *e)
 {
 	switch (err) {
 	case -EINVAL: /* a query's fault needs no command's name: it points at the place itself */
-		fputs("evtrace: ", stderr);
-		text_print(stderr, span_str(e->msg));
-		fputc('\n', stderr);
-		if (e->hint[0])
-			say(stderr, "  %s\n", e->hint);
+		say_error("", e, NULL);
 		return EXIT_USAGE;
 	case -ENOENT:
 	case -ENOTUNIQ:
-		fprintf(stderr, "evtrace %s: ", a->cmd);
-		text_print(stderr, span_str(e->msg));
-		fputc('\n', stderr);
-		if (e->hint[0])
-			say(stderr, "  %s\n", e->hint);
+		say_error(a->cmd, e, err == -ENOENT ? a : NULL);
+		if (a->json)
+			print_coverage_json(a, NULL, false);
 		return EXIT_NONE;
 	default:
-		return cmd_fail(a->cmd, cmd_store_exit(err), e);
+		say_error(a->cmd, e, NULL);
+		return cmd_store_exit(err);
 	}
+}
+
+void say_line(FILE *f, struct buf *line)
+{
+	buf_putc(line, '\n');
+	say_buf(f, line);
+	buf_clear(line);
+}
+
+void put_tone(struct buf *out, const struct answer *a, enum tone t, const char *text)
+{
+	buf_puts(out, tone_sgr(t, a->color && t != TONE_PLAIN));
+	buf_puts(out, text);
+	buf_puts(out, tone_sgr(TONE_PLAIN, a->color && t != TONE_PLAIN));
 }
 
 /* --- words --- */
 
-char *fmt_when(char *out, size_t n, int64_t ns, int64_t now_ns)
+char *fmt_when(char *out, size_t n, int64_t ns, int64_t day_ns)
 {
-	time_t sec = ns / NS_PER_SEC, now = now_ns / NS_PER_SEC;
+	time_t sec = ns / NS_PER_SEC, day = day_ns / NS_PER_SEC;
 	struct tm tm, today;
 	char clock[40], date[24];
 
 	localtime_r(&sec, &tm);
-	localtime_r(&now, &today);
+	localtime_r(&day, &today);
 	fmt_clock(clock, sizeof(clock), ns, 0);
 	if (tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday)
 		snprintf(out, n, "%s", clock);
@@ -200,6 +227,22 @@ void put_coverage(struct buf *out, const struct answer *a, uint64_t searched)
 	buf_puts(out, a->cov.running ? " " : ", ");
 	put_span(out, a);
 	buf_puts(out, "; ");
+	put_losses(out, a);
+	buf_puts(out, ".");
+}
+
+void put_as_of(struct buf *out, const struct answer *a)
+{
+	char from[64], to[64];
+
+	if (a->cov.running || !a->cov.since_ns) {
+		buf_puts(out, "From ");
+		put_coverage(out, a, a->cov.messages);
+		return;
+	}
+	buf_printf(out, "As of %s, when recording ended: ", fmt_when(to, sizeof(to), a->until_ns, a->now_ns));
+	put_count(out, a->cov.messages, "message", "messages");
+	buf_printf(out, " since %s; ", fmt_when(from, sizeof(from), a->cov.since_ns, a->until_ns));
 	put_losses(out, a);
 	buf_puts(out, ".");
 }
@@ -351,7 +394,7 @@ void message_row(struct table *t, const struct answer *a, const struct row *r)
 	put_where(&where, r);
 	put_state(&state, r);
 	put_what(&what, r, width == UINT32_MAX ? EXCERPT_PIPE : width > 80 ? width - 50 : 30);
-	fmt_when(when, sizeof(when), r->when_ns, a->now_ns);
+	fmt_when(when, sizeof(when), r->when_ns, a->until_ns);
 	snprintf(id, sizeof(id), "m%" PRIu64, r->id);
 	fmt_size(size, sizeof(size), r->body_size);
 	table_tone(t, 2, state_tone(r->state));

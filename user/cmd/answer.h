@@ -39,8 +39,9 @@ struct answer {
 	struct store *store;
 	struct coverage cov;
 	bool json, color;
-	int64_t now_ns;              /* when it was asked */
-	int64_t until_ns;            /* as of when it holds: now while recording, else the recording's end */
+	int64_t now_ns;   /* when it was asked */
+	int64_t until_ns; /* as of when it holds, now while recording, else the recording's end: times within
+			     the answer are shown without the date when they are of that day */
 	int64_t since_ns, before_ns; /* --since, --until; 0 not given */
 	uint64_t limit;
 };
@@ -56,8 +57,8 @@ int answer_fail(const struct answer *a, int err, const struct err *e);
 
 /* --- words --- */
 
-/* 14:02:11 today, else with its date. */
-char *fmt_when(char *out, size_t n, int64_t ns, int64_t now_ns);
+/* 14:02:11 on the day of @day_ns, else with its date. */
+char *fmt_when(char *out, size_t n, int64_t ns, int64_t day_ns);
 /* "1 message", "18 204 messages" */
 void put_count(struct buf *out, uint64_t n, const char *one, const char *many);
 /* "billing (pid 2214)"; with @exe "shop (python3, pid 2211)"; "somebody not seen" when nothing is known. */
@@ -65,6 +66,10 @@ void put_who(struct buf *out, const char *service, uint32_t pid, const char *exe
 /* printf() of UTF-8 text that reads well on any terminal. */
 void say(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void say_buf(FILE *f, const struct buf *b);
+/* Prints @line and a line feed, and empties it. */
+void say_line(FILE *f, struct buf *line);
+/* @text, in the colour of @t on a terminal that has colours. */
+void put_tone(struct buf *out, const struct answer *a, enum tone t, const char *text);
 
 /* --- how far it can be trusted --- */
 
@@ -74,6 +79,9 @@ void put_span(struct buf *out, const struct answer *a);
 void put_losses(struct buf *out, const struct answer *a);
 /* "18 204 messages since 13:40:02; nothing lost" and a full stop: the end of every answer. */
 void put_coverage(struct buf *out, const struct answer *a, uint64_t searched);
+/* The same for what changes with time: "As of 14:08:09, when recording ended: 19 messages since 13:40:02;
+ * ..." */
+void put_as_of(struct buf *out, const struct answer *a);
 /* The coverage object; @stats may be NULL. */
 void print_coverage_json(const struct answer *a, const struct select_stats *stats, bool interrupted);
 

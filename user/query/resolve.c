@@ -15,7 +15,6 @@ static bool is_id(int argc, char *const *argv, uint64_t *ret)
 
 static int check_id(struct store *s, uint64_t id, struct err *e)
 {
-	struct coverage c;
 	sqlite3_stmt *st = NULL;
 	int err = cat_prepare(s, "SELECT 1 FROM message WHERE id=?", &st, e), more;
 
@@ -24,29 +23,9 @@ static int check_id(struct store *s, uint64_t id, struct err *e)
 	sqlite3_bind_int64(st, 1, (int64_t)id);
 	more = cat_step(s, st, e);
 	sqlite3_finalize(st);
-	if (more)
-		return more < 0 ? more : 0;
-	err = store_coverage(s, &c, e);
-	if (err)
-		return err;
-	err = err_set(e, -ENOENT, "there is no message m%llu", (unsigned long long)id);
-	err_hint(e, "the store holds %llu; evtrace find lists them", (unsigned long long)c.messages);
-	return err;
-}
-
-static int nothing_found(struct store *s, const struct query *q, struct err *e)
-{
-	char count[40], since[40];
-	struct coverage c;
-	int err = store_coverage(s, &c, e);
-
-	if (err)
-		return err;
-	if (!c.messages)
-		return err_set(e, -ENOENT, "the store holds no message yet");
-	fmt_count(count, sizeof(count), c.messages);
-	fmt_clock(since, sizeof(since), c.since_ns, 0);
-	return err_set(e, -ENOENT, "nothing holds %s in %s messages since %s", query_text(q), count, since);
+	if (!more)
+		return err_set(e, -ENOENT, "there is no m%llu", (unsigned long long)id);
+	return more < 0 ? more : 0;
 }
 
 /* One line of the list of candidates. */
@@ -115,7 +94,8 @@ int resolve_messages(struct store *s, int argc, char *const *argv, size_t max, u
 	if (!err && more < 0)
 		err = more;
 	if (!err && !n)
-		err = nothing_found(s, q, e);
+		err = err_set(
+			e, -ENOENT, "nothing holds %.100s", query_text(q)[0] ? query_text(q) : "a message");
 	if (!err) {
 		select_stats(sel, &stats);
 		*ret_n = n;

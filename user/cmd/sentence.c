@@ -1,0 +1,585 @@
+#include "cmd/sentence.h"
+
+#include <inttypes.h>
+
+#include "base/timefmt.h"
+
+const char *standing_json(enum standing s)
+{
+	static const char *const names[] = {
+		[STANDS_UNKNOWN] = "unknown",
+		[STANDS_WAITING] = "waiting",
+		[STANDS_DELIVERED] = "delivered",
+		[STANDS_DONE] = "done",
+		[STANDS_REJECTED] = "rejected",
+		[STANDS_DEAD_LETTERED] = "dead-lettered",
+		[STANDS_EXPIRED] = "expired",
+		[STANDS_PURGED] = "purged",
+		[STANDS_RETURNED] = "returned",
+		[STANDS_REFUSED] = "refused",
+		[STANDS_DROPPED] = "dropped",
+		[STANDS_ON_ITS_WAY] = "sent",
+		[STANDS_NOT_SEEN] = "unknown",
+	};
+
+	return names[s];
+}
+
+const char *standing_word(enum standing s)
+{
+	static const char *const words[] = {
+		[STANDS_UNKNOWN] = "UNKNOWN",
+		[STANDS_WAITING] = "WAITING",
+		[STANDS_DELIVERED] = "DELIVERED",
+		[STANDS_DONE] = "done",
+		[STANDS_REJECTED] = "REJECTED",
+		[STANDS_DEAD_LETTERED] = "DEAD-LETTERED",
+		[STANDS_EXPIRED] = "EXPIRED",
+		[STANDS_PURGED] = "PURGED",
+		[STANDS_RETURNED] = "RETURNED",
+		[STANDS_REFUSED] = "REFUSED",
+		[STANDS_DROPPED] = "DROPPED",
+		[STANDS_ON_ITS_WAY] = "SENT",
+		[STANDS_NOT_SEEN] = "UNKNOWN",
+	};
+
+	return words[s];
+}
+
+enum tone standing_tone(enum standing s)
+{
+	switch (s) {
+	case STANDS_DONE:
+		return TONE_GOOD;
+	case STANDS_WAITING:
+	case STANDS_DELIVERED:
+	case STANDS_ON_ITS_WAY:
+		return TONE_WAIT;
+	case STANDS_UNKNOWN:
+	case STANDS_NOT_SEEN:
+		return TONE_PLAIN;
+	default:
+		return TONE_BAD;
+	}
+}
+
+const char *link_words(enum link_kind k)
+{
+	switch (k) {
+	case LINK_CAUSED_BY:
+		return "caused by";
+	case LINK_REPLY_TO:
+		return "reply to";
+	case LINK_RETRY_OF:
+		return "retry of";
+	case LINK_DEAD_LETTER_OF:
+		return "dead letter of";
+	case LINK_REPLAY_OF:
+		return "replay of";
+	case LINK_SAME_FLOW:
+		break;
+	}
+	return "same flow as";
+}
+
+char *fmt_age(char *out, size_t n, const struct answer *a, int64_t since_ns)
+{
+	return fmt_duration(out, n, a->until_ns > since_ns ? a->until_ns - since_ns : 0);
+}
+
+static void put_process(struct buf *out, const struct who *w)
+{
+	if (w)
+		put_who(out, w->service, w->pid, NULL);
+	else
+		buf_puts(out, "somebody not seen");
+}
+
+static void put_since(struct buf *out, const struct answer *a, int64_t ns)
+{
+	char text[64];
+
+	buf_puts(out, fmt_when(text, sizeof(text), ns, a->until_ns));
+}
+
+static void put_ago(struct buf *out, const struct answer *a, int64_t ns)
+{
+	char text[40];
+
+	if (ns)
+		buf_printf(out, " %s ago", fmt_age(text, sizeof(text), a, ns));
+}
+
+static void put_exchange(struct buf *out, const struct msg *m)
+{
+	if (*m->row.exchange)
+		buf_printf(out, "exchange %s", m->row.exchange);
+	else
+		buf_puts(out, "the default exchange");
+}
+
+/* --- one sentence for each standing --- */
+
+static void put_queue_life(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	const char *queue = f->copy->queue;
+
+	if (!f->queue_taken_ns) {
+		buf_printf(out, "; nobody took anything from %s since ", queue);
+		put_since(out, a, a->cov.since_ns);
+		buf_puts(out, ", when recording began");
+	} else {
+		buf_printf(out, "; last taken from %s", queue);
+		put_ago(out, a, f->queue_taken_ns);
+		buf_puts(out, ", by ");
+		put_process(out, f->queue_taken_by);
+	}
+	if (f->consumers) {
+		buf_puts(out, ", though ");
+		put_process(out, f->consumer);
+		if (f->consumers > 1)
+			buf_printf(out, " and %u more are subscribed", f->consumers - 1);
+		else
+			buf_puts(out, " is subscribed");
+	} else if (f->queue_taken_ns) {
+		buf_puts(out, "; nobody is subscribed now");
+	}
+}
+
+static void put_waiting(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	char text[40];
+
+	if (f->since_ns)
+		buf_printf(out, "%s, ", fmt_age(text, sizeof(text), a, f->since_ns));
+	if (f->copy->state == STATE_REQUEUED) {
+		buf_puts(out, f->copy->settle == SETTLE_LOST ? "after the connection of " : "given back by ");
+		put_process(out, f->copy->consumer);
+		buf_printf(out, "%s delivery %" PRIu32 ", ",
+			f->copy->settle == SETTLE_LOST ? " ended during" : " after", f->copy->deliveries);
+	}
+	if (!f->ahead)
+		buf_puts(out, "first in line");
+	else
+		buf_printf(out, "behind %s %s%s", fmt_count(text, sizeof(text), f->ahead),
+			f->ahead == 1 ? "other" : "others", f->ahead >= AHEAD_MAX ? " or more" : "");
+	put_queue_life(out, a, f);
+}
+
+static void put_delivery_number(struct buf *out, const struct msg_copy *c)
+{
+	if (c->deliveries > 1)
+		buf_printf(out, " on delivery %" PRIu32, c->deliveries);
+}
+
+static void put_delivered(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	const struct who *w = f->copy->consumer;
+
+	buf_puts(out, "to ");
+	put_process(out, w);
+	put_ago(out, a, f->since_ns);
+	buf_puts(out, ", not acked");
+	if (f->copy->deliveries > 1)
+		buf_printf(out, ", delivery %" PRIu32, f->copy->deliveries);
+	if (w && w->exit_ns) {
+		buf_puts(out, "; that process ended");
+		put_ago(out, a, w->exit_ns);
+	}
+}
+
+static void put_done(struct buf *out, const struct finding *f)
+{
+	const struct msg_copy *c = f->copy;
+	char text[40];
+
+	buf_puts(out, c->settle == SETTLE_AUTO ? "taken by " : "acked by ");
+	put_process(out, c->consumer);
+	if (c->settle == SETTLE_AUTO)
+		buf_puts(out, ", which does not ack");
+	else if (c->settled_ns && c->delivered_ns)
+		buf_printf(out, " %s after delivery",
+			fmt_duration(text, sizeof(text), c->settled_ns - c->delivered_ns));
+	if (c->deliveries > 1)
+		buf_printf(out, ", the %" PRIu32 "%s", c->deliveries,
+			c->deliveries == 2   ? "nd"
+			: c->deliveries == 3 ? "rd"
+					     : "th");
+}
+
+static void put_rejected(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	buf_puts(out, "by ");
+	put_process(out, f->copy->consumer);
+	put_delivery_number(out, f->copy);
+	put_ago(out, a, f->since_ns);
+	switch (f->target) {
+	case DEAD_TARGET_NONE:
+		buf_printf(out, "; dropped: %s has no dead-letter exchange", f->copy->queue);
+		break;
+	case DEAD_TARGET_DECLARED:
+		buf_printf(out, "; %s has a dead-letter exchange, but where that put it was not seen",
+			f->copy->queue);
+		break;
+	case DEAD_TARGET_UNKNOWN:
+		buf_printf(out,
+			"; whether %s has a dead-letter exchange is not known: it was not declared while "
+			"watching",
+			f->copy->queue);
+	}
+}
+
+/* Where the copy that the broker made is now. */
+static void put_dead_place(struct buf *out, const struct answer *a, struct judge *j, const struct msg *dead)
+{
+	size_t start = out->n;
+	struct finding f;
+	struct err e;
+	char text[40];
+
+	for (size_t i = 0; i < dead->copies_n; i++) {
+		if (judge_copy(j, dead, &dead->copies[i], &f, &e))
+			continue;
+		if (out->n > start)
+			buf_puts(out, ", and ");
+		if (f.kind == STANDS_WAITING)
+			buf_printf(out, "in %s for %s", f.copy->queue,
+				fmt_age(text, sizeof(text), a, f.since_ns));
+		else if (f.kind == STANDS_DELIVERED || f.kind == STANDS_DONE) {
+			buf_printf(out, "%s from %s by ", f.kind == STANDS_DONE ? "taken and acked" : "taken",
+				f.copy->queue);
+			put_process(out, f.copy->consumer);
+		} else {
+			buf_printf(out, "%s in %s", standing_json(f.kind), f.copy->queue);
+		}
+	}
+	if (out->n == start) {
+		buf_puts(out, "to ");
+		put_exchange(out, dead);
+		buf_puts(out, ", where it ended is not known");
+	}
+}
+
+static void put_dead_reason(struct buf *out, const struct finding *f)
+{
+	if (!strcmp(f->reason, "rejected") && f->copy->consumer) {
+		buf_puts(out, "rejected by ");
+		put_process(out, f->copy->consumer);
+		put_delivery_number(out, f->copy);
+	} else if (!strcmp(f->reason, "expired")) {
+		buf_puts(out, "its time to live ended");
+	} else if (!strcmp(f->reason, "maxlen")) {
+		buf_printf(out, "%s was full", f->copy->queue);
+	} else if (!strcmp(f->reason, "delivery_limit")) {
+		buf_printf(out, "delivered %" PRIu32 " times, more than %s allows", f->copy->deliveries,
+			f->copy->queue);
+	} else {
+		buf_puts(out, *f->reason ? f->reason : "why was not seen");
+	}
+}
+
+static void put_dead(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+{
+	if (f->dead)
+		put_dead_place(out, a, j, f->dead);
+	else
+		buf_puts(out, "what became of it was not seen");
+	buf_puts(out, ": ");
+	put_dead_reason(out, f);
+}
+
+static void put_route_reason(struct buf *out, const struct msg *m)
+{
+	if (m->routes == ROUTES_UNKNOWN) {
+		buf_puts(out, "; the bindings of ");
+		put_exchange(out, m);
+		buf_puts(out, " were not declared while watching, and no delivery was seen");
+	}
+}
+
+static void put_of_message(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	const struct msg *m = f->message;
+
+	switch (f->kind) {
+	case STANDS_RETURNED:
+		if (m->code)
+			buf_printf(out, "by the broker (%" PRIu32 "%s): ", m->code,
+				m->code == 312   ? ", no route"
+				: m->code == 313 ? ", no consumers"
+						 : "");
+		buf_puts(out, m->code == 312 || !m->code ? "no queue is bound to "
+							 : "it could not be delivered from ");
+		put_exchange(out, m);
+		buf_printf(out, " for key %s", m->row.routing_key);
+		break;
+	case STANDS_REFUSED:
+		buf_puts(out, "by the broker: it did not take it");
+		break;
+	case STANDS_DROPPED:
+		buf_puts(out, "no queue is bound to ");
+		put_exchange(out, m);
+		buf_printf(out, " for key %s, so the broker dropped it", m->row.routing_key);
+		break;
+	case STANDS_ON_ITS_WAY:
+		buf_puts(out, "and not confirmed");
+		put_ago(out, a, f->since_ns);
+		put_route_reason(out, m);
+		break;
+	case STANDS_NOT_SEEN:
+		buf_puts(out, "the broker confirmed it");
+		put_route_reason(out, m);
+		break;
+	default:
+		buf_puts(out, "what became of it was not seen");
+		put_route_reason(out, m);
+	}
+}
+
+void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+{
+	if (!f->copy) {
+		put_of_message(out, a, f);
+		return;
+	}
+	switch (f->kind) {
+	case STANDS_WAITING:
+		put_waiting(out, a, f);
+		break;
+	case STANDS_DELIVERED:
+		put_delivered(out, a, f);
+		break;
+	case STANDS_DONE:
+		put_done(out, f);
+		break;
+	case STANDS_REJECTED:
+		put_rejected(out, a, f);
+		break;
+	case STANDS_DEAD_LETTERED:
+		put_dead(out, a, j, f);
+		break;
+	case STANDS_EXPIRED:
+		buf_puts(out, "its time to live ended");
+		put_ago(out, a, f->since_ns);
+		break;
+	case STANDS_PURGED:
+		buf_printf(out, "%s was purged or deleted", f->copy->queue);
+		put_ago(out, a, f->since_ns);
+		break;
+	default:
+		buf_puts(out, "what became of it here was not seen");
+	}
+}
+
+/* --- messages --- */
+
+void put_destination(struct buf *out, const struct msg *m)
+{
+	if (*m->row.exchange)
+		buf_printf(out, "exchange %s", m->row.exchange);
+	else
+		buf_printf(out, "queue %s", m->row.routing_key);
+}
+
+static void put_clock(struct buf *out, const struct answer *a, int64_t ns)
+{
+	char day[64], text[40];
+
+	fmt_when(day, sizeof(day), ns, a->until_ns);
+	fmt_clock(text, sizeof(text), ns, 3);
+	/* the date, if there is one, with the finer clock */
+	buf_printf(out, "%.*s%s", (int)(strlen(day) - 8), day, text);
+}
+
+void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
+{
+	const struct row *r = &m->row;
+	const char *label = *r->type ? r->type : *r->routing_key ? r->routing_key : "a message";
+
+	buf_puts(out, label);
+	if (r->origin == ORIGIN_BROKER) {
+		buf_puts(out, ", dead-lettered ");
+		put_clock(out, a, m->first_ns);
+		for (size_t i = 0; i < m->links_n; i++)
+			if (m->links[i].kind == LINK_DEAD_LETTER_OF && m->links[i].dst == r->id)
+				buf_printf(out, " from m%" PRIu64, m->links[i].src);
+		buf_puts(out, " by the broker to ");
+	} else if (m->sent_ns) {
+		buf_puts(out, ", sent ");
+		put_clock(out, a, m->sent_ns);
+		buf_puts(out, " by ");
+		put_who(out, r->service, r->pid, m->sender ? m->sender->exe : NULL);
+		buf_puts(out, " to ");
+	} else {
+		buf_puts(out, ", first seen ");
+		put_clock(out, a, m->first_ns);
+		buf_puts(out, " at a delivery (its send was not seen), from ");
+	}
+	put_destination(out, m);
+	if (*r->exchange && *r->type && *r->routing_key && strcmp(r->type, r->routing_key))
+		buf_printf(out, ", key %s", r->routing_key);
+}
+
+/* --- evidence --- */
+
+void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op)
+{
+	put_clock(out, a, op->ts_ns);
+	buf_printf(out, "  %-8s ", op->kind == OP_SETTLE ? settle_name(op->settle) : op_kind_name(op->kind));
+	put_process(out, op->who);
+	if (op->tid && op->who && op->tid != op->who->pid)
+		buf_printf(out, ", thread %" PRIu32, op->tid);
+	if (op->connection)
+		buf_printf(out, ", connection %" PRIu64 " channel %" PRIu32, op->connection, op->channel);
+	if (op->tag)
+		buf_printf(out, ", tag %" PRIu64, op->tag);
+	if (op->len)
+		buf_printf(out, ", bytes %" PRIu64 "–%" PRIu64, op->pos, op->pos + op->len - 1);
+	if (op->flags & OPF_REDELIVERED)
+		buf_puts(out, ", redelivered");
+	if (op->flags & OPF_NEGATIVE)
+		buf_puts(out, ", negative");
+	if (op->flags & OPF_ONE_OF_MANY)
+		buf_puts(out, ", together with others");
+	if (op->code)
+		buf_printf(out, ", %" PRIu32, op->code);
+	if (op->text.n) {
+		buf_puts(out, " ");
+		text_safe(out, op->text);
+	}
+}
+
+struct keys {
+	struct buf *out;
+	unsigned n;
+};
+
+static void on_key(void *ctx, struct span key)
+{
+	struct keys *k = ctx;
+
+	buf_puts(k->out, k->n++ ? ", " : " with key ");
+	if (key.n)
+		text_safe(k->out, key);
+	else
+		buf_puts(k->out, "(empty)");
+}
+
+void put_source(struct buf *out, struct loader *l, const struct msg *m, const struct msg_copy *c)
+{
+	struct keys k = {out, 0};
+	struct err e;
+
+	switch (c->source) {
+	case COPY_BY_BINDING:
+		buf_printf(out, "in %s because it is bound to exchange %s", c->queue, m->row.exchange);
+		if (loader_bindings(l, m, c->queue, on_key, &k, &e) == 0)
+			buf_puts(out, ", through other exchanges");
+		break;
+	case COPY_BY_DELIVERY:
+		buf_printf(
+			out, "in %s because it was delivered from there", *c->queue ? c->queue : "a queue");
+		break;
+	case COPY_BY_DEATH:
+		buf_printf(out, "in %s because the dead-letter exchange of its last queue leads there",
+			c->queue);
+		break;
+	case COPY_BY_DEFAULT:
+		buf_printf(out, "in %s because the default exchange leads to the queue of the key's name",
+			c->queue);
+		break;
+	}
+}
+
+/* --- JSON --- */
+
+static void put_who_json(struct json *j, const char *key, const struct who *w)
+{
+	if (!w)
+		return;
+	json_key(j, key);
+	json_obj(j);
+	json_text(j, "service", w->service);
+	json_kv_int(j, "pid", w->pid);
+	json_text(j, "exe", w->exe);
+	json_obj_end(j);
+}
+
+void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, const struct finding *f)
+{
+	static const char *const sources[] = {"", "binding", "delivery", "death", "default-exchange"};
+	const struct msg_copy *c = f->copy;
+	struct buf text = {0};
+
+	json_kv_str(j, "type", "copy");
+	json_id(j, "message", f->message->row.id);
+	json_text(j, "vhost", f->message->row.vhost);
+	json_kv_str(j, "verdict", standing_json(f->kind));
+	json_time(j, "since", f->since_ns);
+	if (f->since_ns)
+		json_kv_int(j, "age_ms", (a->until_ns - f->since_ns) / NS_PER_MS);
+	if (c) {
+		json_kv_str(j, "queue", c->queue);
+		json_kv_str(j, "state", state_name(c->state));
+		json_kv_int(j, "deliveries", c->deliveries);
+		put_who_json(j, "consumer", c->consumer);
+		if (c->settle)
+			json_kv_str(j, "settled_by", settle_name(c->settle));
+		if (c->source >= COPY_BY_BINDING && c->source <= COPY_BY_DEFAULT)
+			json_kv_str(j, "known_by", sources[c->source]);
+		json_time(j, "queued", c->queued_ns);
+		json_time(j, "delivered", c->delivered_ns);
+		json_time(j, "settled", c->settled_ns);
+		json_id(j, "dead_letter", c->dead_letter);
+	}
+	if (f->kind == STANDS_WAITING) {
+		json_kv_int(j, "ahead", (int64_t)f->ahead);
+		json_time(j, "last_delivery", f->queue_taken_ns);
+		json_kv_int(j, "subscriptions", f->consumers);
+	}
+	if (f->kind == STANDS_DEAD_LETTERED)
+		json_text(j, "reason", f->reason);
+	put_finding(&text, a, judge, f);
+	json_kv_span(j, "text", buf_span(&text));
+	buf_free(&text);
+}
+
+void put_op_json(struct json *j, const struct msg_op *op)
+{
+	json_kv_str(j, "type", "operation");
+	json_kv_int(j, "id", (int64_t)op->id);
+	json_time(j, "time", op->ts_ns);
+	json_kv_str(j, "kind", op_kind_name(op->kind));
+	if (op->settle)
+		json_kv_str(j, "settle", settle_name(op->settle));
+	if (op->who) {
+		json_text(j, "service", op->who->service);
+		json_kv_int(j, "pid", op->who->pid);
+	}
+	if (op->tid)
+		json_kv_int(j, "tid", op->tid);
+	json_kv_int(j, "connection", (int64_t)op->connection);
+	json_kv_int(j, "channel", op->channel);
+	if (op->tag)
+		json_kv_int(j, "tag", (int64_t)op->tag);
+	json_kv_int(j, "position", (int64_t)op->pos);
+	json_kv_int(j, "length", (int64_t)op->len);
+	json_kv_bool(j, "redelivered", op->flags & OPF_REDELIVERED);
+	json_kv_bool(j, "negative", op->flags & OPF_NEGATIVE);
+	json_kv_bool(j, "multiple", op->flags & OPF_ONE_OF_MANY);
+	if (op->code)
+		json_kv_int(j, "code", op->code);
+	if (op->text.n)
+		json_kv_span(j, "text", op->text);
+}
+
+void put_link_json(struct json *j, const struct msg_link *k)
+{
+	json_kv_str(j, "type", "link");
+	json_id(j, "source", k->src);
+	json_id(j, "target", k->dst);
+	json_kv_str(j, "kind", link_kind_name(k->kind));
+	json_key(j, "confidence");
+	json_double(j, k->confidence);
+	json_text(j, "evidence", k->evidence);
+}
