@@ -1,4 +1,5 @@
-/* Circular doubly linked list, intrusive: the head and each member are a `struct list`. */
+/* A doubly linked ring for objects that sit in lists by a member of theirs. A node that is in no list points
+ * at itself, so list_del() may be called twice. */
 #ifndef EVTRACE_BASE_LIST_H
 #define EVTRACE_BASE_LIST_H
 
@@ -6,36 +7,47 @@
 #include <stddef.h>
 
 struct list {
-	struct list *prev, *next;
+	struct list *next, *prev;
 };
 
-/* The structure that @l is the @member of. */
-#define LIST_ENTRY(l, type, member) ((type *)((char *)(l)-offsetof(type, member)))
+#define list_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
+/* The first object of a list, NULL when it is empty. */
+#define list_first(head, type, member)                                                                       \
+	((head)->next == (head) ? NULL : list_entry((head)->next, type, member))
+/* Visits every node; the body may remove the one it is at. */
+#define list_for_each(head, n)                                                                               \
+	for (struct list *n = (head)->next, *n##_next = n->next; n != (head);                                \
+		n = n##_next, n##_next = n->next)
 
 static inline void list_init(struct list *l)
 {
-	l->prev = l->next = l;
-}
-
-/* Takes @l out; it is a list of its own then, so that taking it out again does nothing. */
-static inline void list_del(struct list *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	list_init(l);
-}
-
-static inline void list_add_tail(struct list *head, struct list *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
+	l->next = l->prev = l;
 }
 
 static inline bool list_empty(const struct list *l)
 {
 	return l->next == l;
+}
+
+static inline void list_add_tail(struct list *head, struct list *n)
+{
+	n->prev = head->prev;
+	n->next = head;
+	head->prev->next = n;
+	head->prev = n;
+}
+
+static inline void list_del(struct list *n)
+{
+	n->prev->next = n->next;
+	n->next->prev = n->prev;
+	list_init(n);
+}
+
+static inline void list_move_tail(struct list *head, struct list *n)
+{
+	list_del(n);
+	list_add_tail(head, n);
 }
 
 #endif

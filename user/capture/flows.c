@@ -71,7 +71,7 @@ void flows__free(struct flows *f)
 	lists[1] = &f->ending;
 	for (int i = 0; i < 2; i++)
 		while (!list_empty(lists[i]))
-			flow_free(f, LIST_ENTRY(lists[i]->next, struct flow, list));
+			flow_free(f, list_entry(lists[i]->next, struct flow, list));
 	map_free(&f->map);
 	free(f);
 }
@@ -127,7 +127,7 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 	if (f->n >= FLOWS_MAX) {
 		struct list *oldest = list_empty(&f->ending) ? &f->open : &f->ending;
 
-		err = flow_close(f, LIST_ENTRY(oldest->next, struct flow, list), k, ts_ns);
+		err = flow_close(f, list_entry(oldest->next, struct flow, list), k, ts_ns);
 		if (err)
 			return err;
 	}
@@ -276,7 +276,7 @@ static int close_ended(struct flows *f, const struct sink *k, int64_t before_ns)
 	int err = 0;
 
 	while (!err && !list_empty(&f->ending)) {
-		struct flow *w = LIST_ENTRY(f->ending.next, struct flow, list);
+		struct flow *w = list_entry(f->ending.next, struct flow, list);
 
 		if (w->end_ns > before_ns)
 			break;

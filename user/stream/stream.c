@@ -116,13 +116,13 @@ void streams__free(struct streams *s)
 	if (!s)
 		return;
 	while (!list_empty(&s->lru)) {
-		struct cx *cx = LIST_ENTRY(s->lru.next, struct cx, lru);
+		struct cx *cx = list_entry(s->lru.next, struct cx, lru);
 
 		cx_forget(cx);
 		cx_free(cx);
 	}
 	while (!list_empty(&s->dead))
-		cx_free(LIST_ENTRY(s->dead.next, struct cx, lru));
+		cx_free(list_entry(s->dead.next, struct cx, lru));
 	map_free(&s->ends);
 	map_free(&s->pairs);
 	free(s);
@@ -193,10 +193,10 @@ static int evict_one(struct streams *s)
 	int err = 0;
 
 	if (!list_empty(&s->dead)) {
-		cx_free(LIST_ENTRY(s->dead.next, struct cx, lru));
+		cx_free(list_entry(s->dead.next, struct cx, lru));
 		return 0;
 	}
-	cx = LIST_ENTRY(s->lru.next, struct cx, lru);
+	cx = list_entry(s->lru.next, struct cx, lru);
 	if (cx->state == CX_OPEN) {
 		err = cx_flush(cx);
 		if (!err && cx->state == CX_OPEN)
@@ -274,7 +274,7 @@ static int check_waiting(struct streams *s)
 	s->checked_ns = s->now_ns;
 	for (l = s->waiting.next; !err && l != &s->waiting; l = next) {
 		next = l->next;
-		err = cx_check(LIST_ENTRY(l, struct cx, wait));
+		err = cx_check(list_entry(l, struct cx, wait));
 	}
 	return err;
 }
@@ -293,7 +293,7 @@ int streams__tick(struct streams *s, int64_t ts_ns)
 	if (ts_ns > s->now_ns)
 		s->now_ns = ts_ns;
 	while (!list_empty(&s->dead)) {
-		struct cx *cx = LIST_ENTRY(s->dead.next, struct cx, lru);
+		struct cx *cx = list_entry(s->dead.next, struct cx, lru);
 
 		if (s->now_ns - cx->c.closed_ns < DEAD_NS)
 			break;
@@ -307,7 +307,7 @@ int streams__flush(struct streams *s, int64_t ts_ns)
 	int err = streams__tick(s, ts_ns);
 
 	for (struct list *l = s->lru.next; !err && l != &s->lru; l = l->next) {
-		struct cx *cx = LIST_ENTRY(l, struct cx, lru);
+		struct cx *cx = list_entry(l, struct cx, lru);
 
 		err = cx_flush(cx);
 		cx_trim(cx);
