@@ -17,7 +17,7 @@
 #define STORE_BLOCKS    "blocks"
 #define STORE_LOCK      "lock"
 
-extern const char store_schema_sql[], store_views_sql[];
+extern const char store_schema_sql[];
 
 /* --- path.c: the directory and its lock --- */
 

@@ -94,6 +94,37 @@ const char *store_path(const struct store *s)
 	return s->path;
 }
 
+int store_recorder(const struct store *s)
+{
+	return store_lock_holder(s->path);
+}
+
+int store_sizes(struct store *s, struct store_sizes *ret, struct err *e)
+{
+	static const char *const suffix[] = {"", "-wal"};
+	struct store_sizes n = {0};
+	int64_t stored, raw;
+	int err;
+
+	err = catalogue_int(s->db, s->file, "SELECT sum(stored_size+24) FROM block", 0, &stored, e);
+	if (!err)
+		err = catalogue_int(s->db, s->file, "SELECT sum(raw_size) FROM block", 0, &raw, e);
+	if (err)
+		return err;
+	for (size_t i = 0; i < ARRAY_LEN(suffix); i++) {
+		char path[PATH_MAX + 8];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s%s", s->file, suffix[i]);
+		if (!stat(path, &st))
+			n.catalogue += (uint64_t)st.st_size;
+	}
+	n.blocks = (uint64_t)stored;
+	n.payloads = (uint64_t)raw;
+	*ret = n;
+	return 0;
+}
+
 /* --- payloads --- */
 
 static int locate(struct store *s, uint64_t id, struct block_place *ret, struct err *e)

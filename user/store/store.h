@@ -92,4 +92,27 @@ struct coverage {
 };
 int store_coverage(struct store *s, struct coverage *ret, struct err *e);
 
+/* The process that writes to the store now, 0 none. */
+int store_recorder(const struct store *s);
+
+/* Bytes on disk: the catalogue with its log, payload blocks; and what these hold. */
+struct store_sizes {
+	uint64_t catalogue, blocks, payloads;
+};
+int store_sizes(struct store *s, struct store_sizes *ret, struct err *e);
+
+/*
+ * Reads everything and calls @fault, in words, for all that is not as it should be. @progress (may be NULL)
+ * is called now and then; false stops, with -EINTR. Returns the number of faults, or -errno.
+ */
+struct store_verify {
+	void *ctx;
+	void (*fault)(void *ctx, const char *what);
+	bool (*progress)(void *ctx, uint64_t blocks, uint64_t total);
+};
+int64_t store_verify(struct store *s, const struct store_verify *v, struct err *e);
+
+/* views.sql: the documented interface, as text. */
+extern const char store_views_sql[];
+
 #endif
