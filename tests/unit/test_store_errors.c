@@ -184,9 +184,9 @@ static int users_default_path(void)
 	struct err e = {0};
 
 	unsetenv("EVTRACE_STORE");
-	setenv("HOME", "/home/joe", 1);
+	setenv("HOME", "/users/joe", 1);
 	setenv("XDG_STATE_HOME", "relative/is/invalid", 1);
-	if (store_default_path(path, sizeof(path), &e) || strcmp(path, "/home/joe/.local/state/evtrace"))
+	if (store_default_path(path, sizeof(path), &e) || strcmp(path, "/users/joe/.local/state/evtrace"))
 		return 1;
 	setenv("XDG_STATE_HOME", "/state", 1);
 	if (store_default_path(path, sizeof(path), &e) || strcmp(path, "/state/evtrace"))
