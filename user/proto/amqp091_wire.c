@@ -201,7 +201,21 @@ enum frame_status frame_parse(struct span s, uint32_t payload_max, struct frame 
 
 /* --- the search for a boundary --- */
 
+/* A channel met on the way. Beyond as many as these, order within contents is not checked. */
+#define FLIGHTS 16
+struct flight {
+	uint16_t channel;
+	enum {
+		FLIGHT_IDLE, /* a method must follow */
+		FLIGHT_HEADER,
+		FLIGHT_BODY,
+	} want;
+	uint64_t left; /* of the body */
+};
+
 struct chain {
+	struct flight flights[FLIGHTS];
+	unsigned flights_n;
 	unsigned frames;   /* complete ones, and a last one whose size was seen */
 	unsigned complete; /* of them */
 	bool method;       /* a complete method */
@@ -218,6 +232,46 @@ static bool tables_valid(const struct method *m)
 	return true;
 }
 
+static struct flight *flight_of(struct chain *c, uint16_t channel, bool add)
+{
+	for (unsigned i = 0; i < c->flights_n; i++)
+		if (c->flights[i].channel == channel)
+			return &c->flights[i];
+	if (!add || c->flights_n == FLIGHTS)
+		return NULL;
+	c->flights[c->flights_n] = (struct flight){.channel = channel};
+	return &c->flights[c->flights_n++];
+}
+
+/* 4.2.6: method, header, bodies of one content follow each other on their channel. @body_size: of a header.
+ */
+static bool order_valid(const struct frame *f, bool has_content, uint64_t body_size, struct chain *c)
+{
+	struct flight *l = f->channel ? flight_of(c, f->channel, f->type == FRAME_METHOD) : NULL;
+
+	if (!l)
+		return true; /* the chain began inside of this content */
+	switch (f->type) {
+	case FRAME_METHOD:
+		if (l->want != FLIGHT_IDLE)
+			return false;
+		l->want = has_content ? FLIGHT_HEADER : FLIGHT_IDLE;
+		return true;
+	case FRAME_HEADER:
+		if (l->want != FLIGHT_HEADER)
+			return false;
+		l->left = body_size;
+		break;
+	case FRAME_BODY:
+		if (l->want != FLIGHT_BODY || f->size > l->left)
+			return false;
+		l->left -= f->size;
+		break;
+	}
+	l->want = l->left ? FLIGHT_BODY : FLIGHT_IDLE;
+	return true;
+}
+
 static bool payload_valid(const struct frame *f, struct span payload, uint8_t by, struct chain *c)
 {
 	struct amqp091_props props;
@@ -228,7 +282,8 @@ static bool payload_valid(const struct frame *f, struct span payload, uint8_t by
 	switch (f->type) {
 	case FRAME_METHOD:
 		if (method_parse(payload, &m) || !(m.def->flags & by) ||
-			!(m.def->flags & IS_CONNECTION) != !!f->channel || !tables_valid(&m))
+			!(m.def->flags & IS_CONNECTION) != !!f->channel || !tables_valid(&m) ||
+			!order_valid(f, m.def->flags & HAS_CONTENT, 0, c))
 			return false;
 		c->method = true;
 		c->telling = true;
@@ -236,7 +291,7 @@ static bool payload_valid(const struct frame *f, struct span payload, uint8_t by
 		return true;
 	case FRAME_HEADER:
 		if (content_header_parse(payload, &size, &envelope) || payload.p[2] || payload.p[3] ||
-			amqp091_props(envelope, &props))
+			amqp091_props(envelope, &props) || !order_valid(f, false, size, c))
 			return false;
 		c->telling = true;
 		return !props.has[PROP_HEADERS] || amqp091_table_valid(props.v[PROP_HEADERS]);
@@ -244,7 +299,7 @@ static bool payload_valid(const struct frame *f, struct span payload, uint8_t by
 		c->telling = true;
 		return true;
 	default:
-		return payload.n > 0;
+		return payload.n > 0 && order_valid(f, false, 0, c);
 	}
 }
 
@@ -256,14 +311,7 @@ static void chain_follow(struct span s, uint8_t by, uint32_t payload_max, size_t
 
 	while (s.n) {
 		enum frame_status st = frame_parse(s, payload_max, &f);
-		size_t cost = st == FRAME_OK && f.type != FRAME_BODY ? 16 + (size_t)f.size : 16;
-
-		if (*budget < cost) {
-			*budget = 0;
-			c->broken = true;
-			return;
-		}
-		*budget -= cost;
+		size_t cost;
 
 		if (st == FRAME_BAD)
 			c->broken = true;
@@ -272,6 +320,13 @@ static void chain_follow(struct span s, uint8_t by, uint32_t payload_max, size_t
 		c->frames++;
 		if (s.n < FRAME_OVERHEAD + (size_t)f.size)
 			return;
+		cost = f.type == FRAME_BODY ? 16 : 16 + (size_t)f.size;
+		if (*budget < cost) {
+			*budget = 0;
+			c->broken = true;
+			return;
+		}
+		*budget -= cost;
 		if (s.p[FRAME_HEADER_SIZE + f.size] != FRAME_END ||
 			!payload_valid(&f, span_sub(s, FRAME_HEADER_SIZE, f.size), by, c)) {
 			c->broken = true;

@@ -10,10 +10,9 @@ static const char *want;
 static bool from_start;
 static size_t payload_limit;
 
-static void compare(const struct feed *f, const char *how, size_t cut)
+static void compare(struct feed *f, const char *how, size_t cut)
 {
-	struct buf log = f->log;
-	const char *got = buf_cstr(&log);
+	const char *got = buf_cstr(&f->log);
 
 	if (strcmp(got, want)) {
 		fprintf(stderr, "--- %s, %s %zu: got\n%s--- want\n%s", test_name, how, cut, got, want);

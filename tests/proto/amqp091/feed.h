@@ -191,7 +191,7 @@ static inline bool feed_step(struct feed *f, enum flowdir d)
 		struct parse_result r = proto_amqp091.parse(f->st, d, f->pos[d], span_of(exact, n));
 
 		/* It said that less would make no sense: then it must not have taken any. */
-		if (n < f->needed[d] && (r.consumed || r.status != PARSE_OK))
+		if (n < f->needed[d] && r.consumed)
 			f->bad = true;
 		feed_drop(f, d, r.consumed);
 		f->needed[d] = r.needed ? f->held[d].n + r.needed : 0;
