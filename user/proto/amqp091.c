@@ -32,20 +32,20 @@ static uint8_t sender(enum flowdir d)
 static bool speaks(struct span s, uint8_t by, bool *ret_own)
 {
 	*ret_own = false;
-	return s.n && frames_find(s, by, FRAME_PAYLOAD_MAX, ret_own) >= 0;
+	return s.n && amqp_frames_find(s, by, FRAME_PAYLOAD_MAX, ret_own) >= 0;
 }
 
 static enum probe_result probe_start(struct span to_server, struct span to_client)
 {
 	if (to_server.n) {
-		if (!protocol_header(to_server))
-			return to_client.n && protocol_header(to_client) ? PROBE_REVERSED : PROBE_NO;
+		if (!amqp_protocol_header(to_server))
+			return to_client.n && amqp_protocol_header(to_client) ? PROBE_REVERSED : PROBE_NO;
 		return to_server.n >= 8 ? PROBE_YES : PROBE_MORE;
 	}
 	if (!to_client.n)
 		return PROBE_MORE;
 	/* The client speaks first: these are its bytes, or not ours. */
-	if (!protocol_header(to_client))
+	if (!amqp_protocol_header(to_client))
 		return PROBE_NO;
 	return to_client.n >= 8 ? PROBE_REVERSED : PROBE_MORE;
 }
@@ -100,7 +100,7 @@ static void content_free(struct content *t)
 	free(t);
 }
 
-void content_drop(struct amqp *st, struct content *t)
+void amqp_content_drop(struct amqp *st, struct content *t)
 {
 	struct content spare = {.method = t->method, .envelope = t->envelope, .body = t->body};
 
@@ -125,8 +125,8 @@ void content_drop(struct amqp *st, struct content *t)
 /* Emits what there is of it. */
 static void content_end(struct amqp *st, struct content *t)
 {
-	content_whole(st, t);
-	content_drop(st, t);
+	amqp_content_whole(st, t);
+	amqp_content_drop(st, t);
 }
 
 static void content_broken(struct amqp *st, struct content *t)
@@ -173,10 +173,10 @@ static void content_method(struct amqp *st, struct chan *c, const struct method 
 		return;
 	}
 	if (!content_copy(t, m, payload)) {
-		content_drop(st, t);
+		amqp_content_drop(st, t);
 		return;
 	}
-	content_begun(st, t);
+	amqp_content_begun(st, t);
 }
 
 static void content_header(struct amqp *st, struct chan *c, struct span payload)
@@ -187,7 +187,7 @@ static void content_header(struct amqp *st, struct chan *c, struct span payload)
 	/* Without its method, after a resync, or with a second header: of nothing that we could name. */
 	if (!t || t->header_seen)
 		return;
-	if (content_header_parse(payload, &t->body_size, &envelope)) {
+	if (amqp_content_header_parse(payload, &t->body_size, &envelope)) {
 		st->stats.errors++;
 		content_broken(st, t);
 		return;
@@ -266,7 +266,7 @@ static void logged_in(struct amqp *st)
 static void all_channels_end(struct amqp *st)
 {
 	while (st->first)
-		chan_end(st, st->first);
+		amqp_chan_end(st, st->first);
 }
 
 static void closed_by_broker(struct amqp *st, const struct method *m)
@@ -318,7 +318,7 @@ static void method_frame(struct amqp *st, struct chan *c, struct span payload)
 {
 	struct method m;
 
-	if (method_parse(payload, &m) || !(m.def->flags & sender(st->dir)) ||
+	if (amqp_method_parse(payload, &m) || !(m.def->flags & sender(st->dir)) ||
 		!(m.def->flags & IS_CONNECTION) != !!c) {
 		st->stats.errors++;
 		return;
@@ -328,12 +328,12 @@ static void method_frame(struct amqp *st, struct chan *c, struct span payload)
 	else if (m.def->flags & HAS_CONTENT)
 		content_method(st, c, &m, payload);
 	else
-		chan_method(st, c, &m, payload);
+		amqp_chan_method(st, c, &m, payload);
 }
 
 static void frame_work(struct amqp *st, const struct frame *f, struct span payload)
 {
-	struct chan *c = f->channel ? chan_get(st, f->channel) : NULL;
+	struct chan *c = f->channel ? amqp_chan_get(st, f->channel) : NULL;
 
 	st->stats.frames++;
 	if (f->channel && !c) {
@@ -364,7 +364,7 @@ static void lost(struct amqp *st, enum flowdir d)
 	while (st->contents[d])
 		content_broken(st, st->contents[d]);
 	for (struct chan *c = st->first; c; c = c->next)
-		chan_gap(st, c, d);
+		amqp_chan_gap(st, c, d);
 	st->synced[d] = false;
 	st->header_due[d] = false;
 	st->partial_on[d] = false;
@@ -375,7 +375,7 @@ static void lost(struct amqp *st, enum flowdir d)
 static void skipped(struct amqp *st, enum flowdir d)
 {
 	const struct skip *s = &st->skip[d];
-	struct chan *c = s->f.channel ? chan_get(st, s->f.channel) : NULL;
+	struct chan *c = s->f.channel ? amqp_chan_get(st, s->f.channel) : NULL;
 	struct content *t = c ? c->content[d] : NULL;
 
 	st->skip[d].on = false;
@@ -385,7 +385,7 @@ static void skipped(struct amqp *st, enum flowdir d)
 	case FRAME_METHOD:
 		if (t)
 			content_broken(st, t);
-		chan_gap(st, c, d);
+		amqp_chan_gap(st, c, d);
 		break;
 	case FRAME_HEADER:
 		if (t)
@@ -443,7 +443,7 @@ static int64_t amqp_resync(void *state, enum flowdir d, uint64_t pos, struct spa
 	(void)pos;
 	if (st->synced[d] || st->skip[d].on)
 		return 0;
-	at = frames_find(data, sender(d), st->payload_max, &own);
+	at = amqp_frames_find(data, sender(d), st->payload_max, &own);
 	if (at < 0)
 		return -1;
 	st->stats.skipped_bytes += (uint64_t)at;
@@ -458,7 +458,7 @@ static struct parse_result parse_header(struct amqp *st, enum flowdir d, struct 
 {
 	struct parse_result r = {.status = PARSE_OK};
 
-	if (!protocol_header(data)) {
+	if (!amqp_protocol_header(data)) {
 		if (d == TO_SERVER)
 			r.status = PARSE_ERROR;
 		else
@@ -479,7 +479,7 @@ static size_t parse_partial(struct amqp *st, enum flowdir d, uint64_t pos, struc
 {
 	struct frame f;
 
-	st->partial_on[d] = frame_parse(rest, st->payload_max, &f) == FRAME_OK;
+	st->partial_on[d] = amqp_frame_parse(rest, st->payload_max, &f) == FRAME_OK;
 	if (!st->partial_on[d])
 		return FRAME_HEADER_SIZE - rest.n;
 	st->partial[d] = f;
@@ -517,7 +517,7 @@ static struct parse_result amqp_parse(void *state, enum flowdir d, uint64_t pos,
 	while (r.consumed < data.n) {
 		struct span rest = span_sub(data, r.consumed, SIZE_MAX);
 		struct frame f;
-		enum frame_status fs = frame_parse(rest, st->payload_max, &f);
+		enum frame_status fs = amqp_frame_parse(rest, st->payload_max, &f);
 
 		if (fs == FRAME_BAD)
 			return parse_lost(st, d, r.consumed);
@@ -561,7 +561,7 @@ static void amqp_state_free(void *state)
 	if (!st)
 		return;
 	while (st->first)
-		chan_free(st, st->first);
+		amqp_chan_free(st, st->first);
 	map_free(&st->by_id);
 	while (st->spare) {
 		struct content *t = st->spare;

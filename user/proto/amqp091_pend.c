@@ -6,7 +6,7 @@
 
 #define RING_KEEP 1024u /* entries; a larger ring is given back when it is empty */
 
-struct pend *pend_at(const struct pendq *q, size_t i)
+struct pend *amqp_pend_at(const struct pendq *q, size_t i)
 {
 	return &q->v[(q->head + i) & (q->cap - 1)];
 }
@@ -19,7 +19,7 @@ static int grow(struct pendq *q)
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < q->n; i++)
-		v[i] = *pend_at(q, i);
+		v[i] = *amqp_pend_at(q, i);
 	free(q->v);
 	q->v = v;
 	q->cap = cap;
@@ -27,25 +27,25 @@ static int grow(struct pendq *q)
 	return 0;
 }
 
-int pend_push(struct pendq *q, const struct pend *p)
+int amqp_pend_push(struct pendq *q, const struct pend *p)
 {
-	if (q->n && pend_at(q, q->n - 1)->tag >= p->tag)
+	if (q->n && amqp_pend_at(q, q->n - 1)->tag >= p->tag)
 		return -EINVAL;
 	if (q->n == q->cap && grow(q))
 		return -ENOMEM;
 	q->n++;
-	*pend_at(q, q->n - 1) = *p;
+	*amqp_pend_at(q, q->n - 1) = *p;
 	return 0;
 }
 
-size_t pend_upto(const struct pendq *q, uint64_t tag)
+size_t amqp_pend_upto(const struct pendq *q, uint64_t tag)
 {
 	size_t lo = 0, hi = q->n;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
-		if (pend_at(q, mid)->tag <= tag)
+		if (amqp_pend_at(q, mid)->tag <= tag)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -53,10 +53,10 @@ size_t pend_upto(const struct pendq *q, uint64_t tag)
 	return lo;
 }
 
-struct pend *pend_find(const struct pendq *q, uint64_t tag)
+struct pend *amqp_pend_find(const struct pendq *q, uint64_t tag)
 {
-	size_t n = pend_upto(q, tag);
-	struct pend *p = n ? pend_at(q, n - 1) : NULL;
+	size_t n = amqp_pend_upto(q, tag);
+	struct pend *p = n ? amqp_pend_at(q, n - 1) : NULL;
 
 	return p && p->tag == tag && !p->done ? p : NULL;
 }
@@ -66,49 +66,49 @@ static void compact(struct pendq *q)
 	size_t n = 0;
 
 	for (size_t i = 0; i < q->n; i++)
-		if (!pend_at(q, i)->done)
-			*pend_at(q, n++) = *pend_at(q, i);
+		if (!amqp_pend_at(q, i)->done)
+			*amqp_pend_at(q, n++) = *amqp_pend_at(q, i);
 	q->n = n;
 	q->done = 0;
 }
 
-void pend_done(struct pendq *q, struct pend *p)
+void amqp_pend_done(struct pendq *q, struct pend *p)
 {
 	p->done = true;
 	q->done++;
-	while (q->n && pend_at(q, 0)->done) {
+	while (q->n && amqp_pend_at(q, 0)->done) {
 		q->head = (q->head + 1) & (q->cap - 1);
 		q->n--;
 		q->done--;
 	}
-	while (q->n && pend_at(q, q->n - 1)->done) {
+	while (q->n && amqp_pend_at(q, q->n - 1)->done) {
 		q->n--;
 		q->done--;
 	}
 	if (q->done > 64 && q->done > q->n / 2)
 		compact(q);
 	if (!q->n)
-		pend_clear(q);
+		amqp_pend_clear(q);
 }
 
-void pend_drop(struct pendq *q, size_t n)
+void amqp_pend_drop(struct pendq *q, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		q->done -= pend_at(q, i)->done;
+		q->done -= amqp_pend_at(q, i)->done;
 	q->head = (q->head + n) & (q->cap - 1);
 	q->n -= n;
 	if (!q->n)
-		pend_clear(q);
+		amqp_pend_clear(q);
 }
 
-void pend_clear(struct pendq *q)
+void amqp_pend_clear(struct pendq *q)
 {
 	q->head = q->n = q->done = 0;
 	if (q->cap > RING_KEEP)
-		pend_free(q);
+		amqp_pend_free(q);
 }
 
-void pend_free(struct pendq *q)
+void amqp_pend_free(struct pendq *q)
 {
 	free(q->v);
 	*q = (struct pendq){0};

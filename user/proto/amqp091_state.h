@@ -1,9 +1,9 @@
-/* What a connection's decoder remembers; shared by amqp091.c (frames), amqp091_chan.c (methods) and
- * amqp091_pend.c. */
+/* What a connection's decoder remembers; shared by the files amqp091*.c. */
 #ifndef EVTRACE_PROTO_AMQP091_STATE_H
 #define EVTRACE_PROTO_AMQP091_STATE_H
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "proto/amqp091.h"
 #include "proto/amqp091_wire.h"
@@ -51,16 +51,16 @@ struct pendq {
 	size_t cap, head, n, done;
 };
 
-int pend_push(struct pendq *q, const struct pend *p); /* tag above all others: -EINVAL if not, -ENOMEM */
-struct pend *pend_at(const struct pendq *q, size_t i);
-struct pend *pend_find(const struct pendq *q, uint64_t tag); /* NULL: not there, or done */
-size_t pend_upto(const struct pendq *q, uint64_t tag);       /* how many entries have a tag <= @tag */
-void pend_done(struct pendq *q, struct pend *p);             /* p and all others may move */
-void pend_drop(struct pendq *q, size_t n);                   /* the first @n, done or not */
-void pend_clear(struct pendq *q);                            /* keeps a small ring */
-void pend_free(struct pendq *q);
+int amqp_pend_push(struct pendq *q, const struct pend *p); /* tag above all others: -EINVAL if not, -ENOMEM */
+struct pend *amqp_pend_at(const struct pendq *q, size_t i);
+struct pend *amqp_pend_find(const struct pendq *q, uint64_t tag); /* NULL: not there, or done */
+size_t amqp_pend_upto(const struct pendq *q, uint64_t tag);       /* how many entries have a tag <= @tag */
+void amqp_pend_done(struct pendq *q, struct pend *p);             /* p and all others may move */
+void amqp_pend_drop(struct pendq *q, size_t n);                   /* the first @n, done or not */
+void amqp_pend_clear(struct pendq *q);                            /* keeps a small ring */
+void amqp_pend_free(struct pendq *q);
 
-static inline size_t pend_live(const struct pendq *q)
+static inline size_t amqp_pend_live(const struct pendq *q)
 {
 	return q->n - q->done;
 }
@@ -172,22 +172,75 @@ struct amqp {
 	enum flowdir dir;
 };
 
-/* amqp091_chan.c */
-struct chan *chan_get(struct amqp *st, uint16_t id); /* NULL: over the cap or out of memory */
-void chan_method(struct amqp *st, struct chan *c, const struct method *m, struct span payload);
-/* Its life is over: open deliveries are lost, uncommitted publishes refused; frees it. */
-void chan_end(struct amqp *st, struct chan *c);
-/* Frees it and says nothing. */
-void chan_free(struct amqp *st, struct chan *c);
-/* Bytes of direction @d were lost that may have been anything on this channel. */
-void chan_gap(struct amqp *st, struct chan *c, enum flowdir d);
-/* A content's method, then the whole of it. */
-void content_begun(struct amqp *st, struct content *t);
-void content_whole(struct amqp *st, struct content *t);
+/* --- operations --- */
+
+static inline struct op amqp_op(const struct chan *c, enum op_kind kind)
+{
+	return (struct op){.kind = kind, .channel = c->id};
+}
+
+static inline void amqp_op_queue(struct op *op, struct span queue, bool known)
+{
+	op->queue = known ? queue : SPAN_EMPTY;
+	op->queue_known = known;
+}
+
 /* Fills in what all operations of the frame under work share, and emits. */
 uint64_t amqp_emit(struct amqp *st, struct op *op);
 
-/* amqp091.c */
-void content_drop(struct amqp *st, struct content *t);
+/* --- amqp091_chan.c: a channel's life, its methods, its messages --- */
+
+struct chan *amqp_chan_get(struct amqp *st, uint16_t id); /* NULL: over the cap or out of memory */
+void amqp_chan_method(struct amqp *st, struct chan *c, const struct method *m, struct span payload);
+/* Its life is over: open deliveries are lost, uncommitted publishes refused; frees it. */
+void amqp_chan_end(struct amqp *st, struct chan *c);
+/* Frees it and says nothing. */
+void amqp_chan_free(struct amqp *st, struct chan *c);
+/* Bytes of direction @d were lost that may have been anything on this channel. */
+void amqp_chan_gap(struct amqp *st, struct chan *c, enum flowdir d);
+/* A content's method has come; then the whole of it. */
+void amqp_content_begun(struct amqp *st, struct content *t);
+void amqp_content_whole(struct amqp *st, struct content *t);
+
+/* --- amqp091_request.c: requests and what they did --- */
+
+void amqp_request(struct amqp *st, struct chan *c, const struct method *m, struct span payload);
+/* @ok came. True when it answers the oldest request, which then took effect; else it answers an unseen one.
+ */
+bool amqp_request_answered(struct amqp *st, struct chan *c, const struct method *ok);
+bool amqp_request_first(const struct chan *c, struct request *ret, struct span *ret_payload);
+bool amqp_request_answers(const struct method *request, const struct method *ok);
+void amqp_requests_clear(struct amqp *st, struct chan *c);
+bool amqp_commit_asked(const struct chan *c); /* a tx.commit is unanswered */
+void amqp_cancelled(struct amqp *st, struct chan *c, struct span tag, uint32_t flags);
+struct span amqp_queue_meant(const struct chan *c, struct span name, bool *ret_known);
+struct consumer *amqp_consumer_find(const struct chan *c, struct span tag);
+struct consumer *amqp_consumer_add(struct amqp *st, struct chan *c, struct span tag);
+
+static inline uint64_t amqp_tag_hash(struct span tag)
+{
+	return hash_span(tag, 0);
+}
+
+/* --- amqp091_settle.c: settlements, confirms, transactions --- */
+
+void amqp_settle(struct amqp *st, struct chan *c, const struct method *m);
+void amqp_settled(
+	struct amqp *st, struct chan *c, uint64_t tag, uint64_t ref, enum settle how, uint32_t flags);
+void amqp_recover(struct amqp *st, struct chan *c);
+void amqp_confirm(struct amqp *st, struct chan *c, const struct method *m);
+void amqp_confirmed(
+	struct amqp *st, struct chan *c, uint64_t number, uint64_t ref, bool nack, uint32_t flags);
+void amqp_publish_track(struct amqp *st, struct chan *c, uint64_t op, uint64_t hash);
+void amqp_tx_end(struct amqp *st, struct chan *c, const struct request *r, bool commit);
+void amqp_tx_publishes(struct amqp *st, struct chan *c, uint64_t upto, bool commit);
+/* The queues above, within the connection's cap; at most @keep entries stay. */
+bool amqp_pend_add(struct amqp *st, struct pendq *q, const struct pend *p, size_t keep);
+void amqp_pend_remove(struct amqp *st, struct pendq *q, struct pend *p);
+void amqp_pend_remove_all(struct amqp *st, struct pendq *q);
+
+/* --- amqp091.c --- */
+
+void amqp_content_drop(struct amqp *st, struct content *t);
 
 #endif

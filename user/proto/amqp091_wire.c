@@ -98,7 +98,7 @@ static const struct method_def *method_find(uint32_t id)
 	return NULL;
 }
 
-int method_parse(struct span payload, struct method *ret)
+int amqp_method_parse(struct span payload, struct method *ret)
 {
 	struct rd r = rd_of(payload);
 	unsigned bit = 8, bits = 0;
@@ -144,7 +144,7 @@ int method_parse(struct span payload, struct method *ret)
 	return r.bad || rd_left(&r) ? -EBADMSG : 0;
 }
 
-int content_header_parse(struct span payload, uint64_t *ret_body_size, struct span *ret_envelope)
+int amqp_content_header_parse(struct span payload, uint64_t *ret_body_size, struct span *ret_envelope)
 {
 	struct rd r = rd_of(payload);
 	uint16_t class = rd_u16(&r);
@@ -159,7 +159,7 @@ int content_header_parse(struct span payload, uint64_t *ret_body_size, struct sp
 	return 0;
 }
 
-bool protocol_header(struct span s)
+bool amqp_protocol_header(struct span s)
 {
 	static const char known[][9] = {"AMQP\x00\x00\x09\x01", "AMQP\x01\x01\x00\x09",
 		"AMQP\x01\x01\x09\x01", "AMQP\x01\x01\x08\x00"};
@@ -171,7 +171,7 @@ bool protocol_header(struct span s)
 	return false;
 }
 
-enum frame_status frame_parse(struct span s, uint32_t payload_max, struct frame *ret)
+enum frame_status amqp_frame_parse(struct span s, uint32_t payload_max, struct frame *ret)
 {
 	struct rd r = rd_of(s);
 
@@ -281,7 +281,7 @@ static bool payload_valid(const struct frame *f, struct span payload, uint8_t by
 
 	switch (f->type) {
 	case FRAME_METHOD:
-		if (method_parse(payload, &m) || !(m.def->flags & by) ||
+		if (amqp_method_parse(payload, &m) || !(m.def->flags & by) ||
 			!(m.def->flags & IS_CONNECTION) != !!f->channel || !tables_valid(&m) ||
 			!order_valid(f, m.def->flags & HAS_CONTENT, 0, c))
 			return false;
@@ -290,7 +290,7 @@ static bool payload_valid(const struct frame *f, struct span payload, uint8_t by
 		c->own |= (m.def->flags & B_) == by;
 		return true;
 	case FRAME_HEADER:
-		if (content_header_parse(payload, &size, &envelope) || payload.p[2] || payload.p[3] ||
+		if (amqp_content_header_parse(payload, &size, &envelope) || payload.p[2] || payload.p[3] ||
 			amqp091_props(envelope, &props) || !order_valid(f, false, size, c))
 			return false;
 		c->telling = true;
@@ -310,7 +310,7 @@ static void chain_follow(struct span s, uint8_t by, uint32_t payload_max, size_t
 	struct frame f;
 
 	while (s.n) {
-		enum frame_status st = frame_parse(s, payload_max, &f);
+		enum frame_status st = amqp_frame_parse(s, payload_max, &f);
 		size_t cost;
 
 		if (st == FRAME_BAD)
@@ -346,7 +346,7 @@ static bool believable(const struct chain *c, bool at_start)
 	return c->frames >= 4;
 }
 
-int64_t frames_find(struct span s, uint8_t by, uint32_t payload_max, bool *ret_own)
+int64_t amqp_frames_find(struct span s, uint8_t by, uint32_t payload_max, bool *ret_own)
 {
 	size_t at = 0, budget = 16 * s.n + (1u << 20);
 

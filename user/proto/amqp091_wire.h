@@ -182,15 +182,15 @@ enum {
 };
 
 /* -EBADMSG: not a method that we know, or its arguments do not fill @payload exactly. Spans point into it. */
-int method_parse(struct span payload, struct method *ret);
+int amqp_method_parse(struct span payload, struct method *ret);
 
 /* A content header's payload: class, weight, body size, then the envelope. -EBADMSG when too short or not of
  * class basic. */
-int content_header_parse(struct span payload, uint64_t *ret_body_size, struct span *ret_envelope);
+int amqp_content_header_parse(struct span payload, uint64_t *ret_body_size, struct span *ret_envelope);
 
 /* Client's protocol headers that open a connection of this family: 0-9-1, and 0-9 and 0-8, which RabbitMQ
  * takes for it. @n may be less than 8: is it a beginning of one? */
-bool protocol_header(struct span s);
+bool amqp_protocol_header(struct span s);
 
 struct frame {
 	uint8_t type;
@@ -204,13 +204,13 @@ enum frame_status {
 	FRAME_BAD,
 };
 /* Reads a frame's header: type, channel and size are plausible. */
-enum frame_status frame_parse(struct span s, uint32_t payload_max, struct frame *ret);
+enum frame_status amqp_frame_parse(struct span s, uint32_t payload_max, struct frame *ret);
 
 /*
  * The offset of the first believable frame in @s, sent by client or server (@by), or -1. Believable means:
  * from there on, frame after frame is valid to the end of @s (type, channel, size, end octet; methods that
- * this side may send with arguments that fit; content headers with properties that fit; the last may be
- * incomplete), and at least one of them is a method or a content header.
+ * this side may send with arguments that fit; content headers with properties that fit; bodies that add up;
+ * the last may be incomplete), and at least one of them is a method or a content header.
  *
  * Offset 0 is believed with one complete method, or two complete frames. Any other offset means that @s began
  * inside a frame, perhaps of a body that itself holds AMQP: it must follow an end octet, and four frames must
@@ -218,6 +218,6 @@ enum frame_status frame_parse(struct span s, uint32_t payload_max, struct frame 
  *
  * *ret_own is set when a frame was seen that only this side sends.
  */
-int64_t frames_find(struct span s, uint8_t by, uint32_t payload_max, bool *ret_own);
+int64_t amqp_frames_find(struct span s, uint8_t by, uint32_t payload_max, bool *ret_own);
 
 #endif
