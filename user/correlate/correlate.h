@@ -38,8 +38,12 @@ int correlator__conn(
 int correlator__op(struct correlator *c, const struct op *op, const struct conn *conn);
 int correlator__gap(struct correlator *c, const struct conn *conn /* may be NULL */, enum flowdir d,
 	uint64_t bytes, uint64_t records, const char *reason, int64_t ts_ns);
+/* Time went on without an operation. */
+int correlator__tick(struct correlator *c, int64_t ts_ns);
 /* Gives every changed row to the sink. */
 int correlator__flush(struct correlator *c);
+/* Nothing more will come: decides what causes it can of what still waits for evidence, and flushes. */
+int correlator__finish(struct correlator *c);
 
 struct correlator_stats {
 	uint64_t messages, operations, links, evicted_open, live;

@@ -105,7 +105,8 @@ struct message_rec {
 	uint64_t payload;     /* from record_sink.payload, 0 none */
 	uint64_t body_size;   /* as declared by the sender */
 	uint32_t flags;       /* OPF_TRUNCATED, OPF_GAP, OPF_MANDATORY, OPF_TX; MSGF_* */
-	uint32_t one_of; /* byte-identical messages that were outstanding when it was joined; 1 = exact */
+	uint32_t one_of; /* byte-identical messages that were outstanding when it was joined; 1 = exact, 0 =
+			    not joined, or (OPF_TRUNCATED) by the part of the body that was kept */
 	uint32_t code;   /* returned: the broker's reply code */
 };
 
@@ -113,7 +114,7 @@ struct message_rec {
 #define MSGF_REFUSED   0x02000000 /* negative confirm */
 
 struct copy_rec {
-	uint64_t id, message;
+	uint64_t id, message; /* message 0: withdrawn, another copy turned out to be this one */
 	struct span queue;
 	enum msg_state state;
 	enum copy_source source;
