@@ -62,7 +62,8 @@ static void process_free(struct correlator *c, struct process *p)
 	map_del(&c->procs_by_id, p->id);
 	if (map_ptr(&c->procs_by_pid, p->info.pid) == p)
 		map_del(&c->procs_by_pid, p->info.pid);
-	list_for_each(&p->inops, n) list_del(n); /* cause.c finds them by operation; they outlive it */
+	list_for_each (&p->inops, n)
+		list_del(n); /* cause.c finds them by operation; they outlive it */
 	info_free(&p->info);
 	free(p);
 }
@@ -492,8 +493,9 @@ int correlator__conn(struct correlator *c, const struct conn *conn, const struct
 	cn->closed_ns = conn->closed_ns;
 	list_move_tail(&c->closed_conns, &cn->closed);
 	err = consumers_end(c, cn, conn->closed_ns);
-	list_for_each(&cn->owned, n) if (!err) err =
-		queue_gone(c, list_entry(n, struct queue, owned), conn->closed_ns);
+	list_for_each (&cn->owned, n)
+		if (!err)
+			err = queue_gone(c, list_entry(n, struct queue, owned), conn->closed_ns);
 	return err;
 }
 
@@ -514,7 +516,8 @@ static int connection_row(struct correlator *c, const struct connection *cn)
 
 static void connection_free(struct correlator *c, struct connection *cn)
 {
-	list_for_each(&cn->owned, n) list_del(n);
+	list_for_each (&cn->owned, n)
+		list_del(n);
 	list_del(&cn->dirty);
 	list_del(&cn->closed);
 	map_del(&c->conns, cn->info.id);
@@ -542,8 +545,7 @@ int correlator__gap(struct correlator *c, const struct conn *conn, enum flowdir 
 
 int actors_flush(struct correlator *c)
 {
-	list_for_each(&c->dirty_conns, n)
-	{
+	list_for_each (&c->dirty_conns, n) {
 		struct connection *cn = list_entry(n, struct connection, dirty);
 		int err = connection_row(c, cn);
 

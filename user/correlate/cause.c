@@ -35,7 +35,8 @@ static struct unit *unit_find(struct correlator *c, uint64_t process, uint64_t u
 
 static void unit_free(struct correlator *c, struct unit *u)
 {
-	list_for_each(&u->pending, n) list_del(n);
+	list_for_each (&u->pending, n)
+		list_del(n);
 	list_del(&u->lru);
 	map_del(&c->units, u->key);
 	free(u);
@@ -74,8 +75,7 @@ static struct unit *unit_get(struct correlator *c, uint64_t process, uint64_t un
 static void inop_free(struct correlator *c, struct inop *in)
 {
 	values_unwatch(c, in);
-	list_for_each(&in->waiters, n)
-	{
+	list_for_each (&in->waiters, n) {
 		struct candidate *k = list_entry(n, struct candidate, of_inop);
 
 		k->inop = NULL;
@@ -155,8 +155,7 @@ int cause_taken(struct correlator *c, struct opctx *x, struct message *m, struct
 void cause_forget_copy(struct correlator *c, struct copy *cp)
 {
 	(void)c;
-	list_for_each(&cp->m->inops, n)
-	{
+	list_for_each (&cp->m->inops, n) {
 		struct inop *in = list_entry(n, struct inop, of_message);
 
 		if (in->copy == cp)
@@ -183,8 +182,7 @@ void cause_forget_message(struct correlator *c, struct message *m)
 {
 	if (m->pending)
 		pending_free(c, m->pending);
-	list_for_each(&m->inops, n)
-	{
+	list_for_each (&m->inops, n) {
 		struct inop *in = list_entry(n, struct inop, of_message);
 
 		if (!in->settled_ns)
@@ -270,8 +268,9 @@ static int start_sending(struct correlator *c, struct process *p)
 	int err = 0;
 
 	p->sends = true;
-	list_for_each(&p->inops, n) if (!err) err =
-		values_watch(c, p, list_entry(n, struct inop, of_process));
+	list_for_each (&p->inops, n)
+		if (!err)
+			err = values_watch(c, p, list_entry(n, struct inop, of_process));
 	return err;
 }
 
@@ -377,8 +376,7 @@ static int decide_waiters(struct correlator *c, struct inop *in)
 {
 	int err = 0;
 
-	list_for_each(&in->waiters, n)
-	{
+	list_for_each (&in->waiters, n) {
 		struct pending *pd = list_entry(n, struct candidate, of_inop)->p;
 		struct judgement j;
 

@@ -122,8 +122,7 @@ int consumers_end(struct correlator *c, struct connection *cn, int64_t ts_ns)
 {
 	int first = 0;
 
-	list_for_each(&cn->consumers, n)
-	{
+	list_for_each (&cn->consumers, n) {
 		int err = consumer_end(c, list_entry(n, struct consumer, of_conn), ts_ns);
 
 		if (err && !first)

@@ -138,8 +138,7 @@ static int expire(struct correlator *c, struct copy *cp)
 
 int death_sweep(struct correlator *c)
 {
-	list_for_each(&c->ttl_queues, n)
-	{
+	list_for_each (&c->ttl_queues, n) {
 		struct queue *q = list_entry(n, struct queue, with_ttl);
 		int64_t ttl = q->ttl_ms < INT64_MAX / NS_PER_MS / 2 ? q->ttl_ms * NS_PER_MS : INT64_MAX / 2;
 		struct copy *cp;
@@ -161,8 +160,7 @@ static struct copy *scan(struct group *g, const struct queue *q, enum msg_state 
 {
 	int i = 0;
 
-	list_for_each(&g->messages, n)
-	{
+	list_for_each (&g->messages, n) {
 		struct copy *cp = copy_find(list_entry(n, struct message, of_group), q);
 
 		if (i++ == MAX_SCAN)
@@ -178,8 +176,7 @@ static struct copy *misdirected(struct correlator *c, struct group *g, const str
 {
 	int i = 0;
 
-	list_for_each(&g->messages, n)
-	{
+	list_for_each (&g->messages, n) {
 		struct copy *cp = copy_find(list_entry(n, struct message, of_group), q);
 		struct message *m = cp ? message_by_id(c, cp->dead_letter) : NULL;
 

@@ -124,7 +124,7 @@ static void sum_deaths(struct envelope *e)
 
 static void clear(struct envelope *e)
 {
-	memset(e, 0, offsetof(struct envelope, arena));
+	memset(e, 0, offsetof(struct envelope, scratch));
 }
 
 void envelope_deaths(struct envelope *e, const struct proto *p, const struct op *op)
@@ -159,13 +159,12 @@ static void add_id(struct envelope *e, const struct identifier *id)
 		e->nids++;
 }
 
-/* Classifies a value; true when it can join messages. */
+/* Classifies a value; true when it can join messages. *ret lives until the next value. */
 static bool add_value(
 	struct envelope *e, struct span name, struct span value, enum place place, struct identifier *ret)
 {
-	char scratch[512];
-
-	if (value.n > sizeof(scratch) || !extract_value(name, value, place, scratch, sizeof(scratch), ret))
+	if (value.n > sizeof(e->scratch) ||
+		!extract_value(name, value, place, e->scratch, sizeof(e->scratch), ret))
 		return false;
 	add_id(e, ret);
 	return ret->cls == ID_JOIN;

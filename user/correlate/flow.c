@@ -260,7 +260,8 @@ void travel_forget(struct message *m)
 
 void flow_free(struct correlator *c)
 {
-	list_for_each(&c->travel_age, n) free(list_entry(n, struct travel, age));
+	list_for_each (&c->travel_age, n)
+		free(list_entry(n, struct travel, age));
 	map_free(&c->travel);
 	map_free(&c->flows);
 }

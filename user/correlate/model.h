@@ -266,6 +266,7 @@ struct envelope {
 	struct identifier travel[MAX_TRAVEL]; /* ids that are handed on from message to message */
 	unsigned ntravel;
 	size_t used;
+	char scratch[512];
 	char arena[16384]; /* texts of all that is above */
 };
 

@@ -321,8 +321,7 @@ static void visit(struct routing *r, struct exchange *e, unsigned depth)
 	e->mark = r->c->route_mark;
 	if (!e->declared || e->contradicted || e->kind == X_OTHER || e->kind == X_UNKNOWN)
 		r->out->complete = false;
-	list_for_each(&e->bindings, n)
-	{
+	list_for_each (&e->bindings, n) {
 		struct binding *b = list_entry(n, struct binding, of_source);
 
 		if (!matches(r, b))

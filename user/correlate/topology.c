@@ -233,8 +233,7 @@ int queue_row(struct correlator *c, struct queue *q, int64_t ts_ns)
 
 static void purge(struct correlator *c, struct queue *q, int64_t ts_ns)
 {
-	list_for_each(&q->waiting, n)
-	{
+	list_for_each (&q->waiting, n) {
 		struct copy *cp = list_entry(n, struct copy, waiting);
 
 		cp->settled_ns = ts_ns;
@@ -278,8 +277,7 @@ static void binding_free(struct correlator *c, struct binding *b)
 static struct binding *binding_find(struct exchange *source, const struct exchange *xe,
 	const struct queue *xq, struct span key, struct span args)
 {
-	list_for_each(&source->bindings, n)
-	{
+	list_for_each (&source->bindings, n) {
 		struct binding *b = list_entry(n, struct binding, of_source);
 
 		if (b->to_exchange == xe && b->to_queue == xq && span_eq(str_span(b->key), key) &&
@@ -317,8 +315,7 @@ static int binding_add(struct correlator *c, struct exchange *source, struct exc
 
 static int bindings_drop(struct correlator *c, struct list *head, bool by_source, int64_t ts_ns)
 {
-	list_for_each(head, n)
-	{
+	list_for_each (head, n) {
 		struct binding *b = by_source ? list_entry(n, struct binding, of_source)
 					      : list_entry(n, struct binding, of_target);
 		int err = binding_row(c, b, true, ts_ns);
@@ -633,9 +630,12 @@ void topology_free(struct correlator *c)
 	map_for_each (&c->exchanges, s) {
 		struct exchange *e = (struct exchange *)(uintptr_t)s->val;
 
-		list_for_each(&e->bindings, n) binding_free(c, list_entry(n, struct binding, of_source));
-		free(e); /* its strings go with their table */
+		list_for_each (&e->bindings, n)
+			binding_free(c, list_entry(n, struct binding, of_source));
 	}
+	/* All bindings first: each is in the lists of two. The strings go with their table. */
+	map_for_each (&c->exchanges, s)
+		free((void *)(uintptr_t)s->val);
 	map_for_each (&c->queues, s) {
 		struct queue *q = (struct queue *)(uintptr_t)s->val;
 

@@ -187,8 +187,7 @@ static void compare_value(struct compare *x, const struct identifier *id)
 {
 	uint32_t leaf = leaf_hash(id->name);
 
-	each_holder(x, value_hash(VALUE_ID, id->value), n)
-	{
+	each_holder (x, value_hash(VALUE_ID, id->value), n) {
 		double w = weight(e, x->p, n->v, leaf);
 		struct candidate *k = w > 0 ? candidate_add(x->pd, n->inop) : NULL;
 
@@ -204,8 +203,7 @@ static void compare_value(struct compare *x, const struct identifier *id)
 
 static void compare_cause(struct compare *x, const struct envelope *env)
 {
-	each_holder(x, value_hash(VALUE_OWN, env->cause), n)
-	{
+	each_holder (x, value_hash(VALUE_OWN, env->cause), n) {
 		struct candidate *k = candidate_add(x->pd, n->inop);
 
 		if (!k)
@@ -221,8 +219,7 @@ static void compare_answer(struct compare *x, const struct envelope *env, struct
 {
 	uint64_t to = hash_span(key, 0);
 
-	each_holder(x, value_hash(VALUE_ANSWER, env->correlation_id), n)
-	{
+	each_holder (x, value_hash(VALUE_ANSWER, env->correlation_id), n) {
 		struct candidate *k = n->inop->values->reply_to == to ? candidate_add(x->pd, n->inop) : NULL;
 
 		if (!k || k->evidence & EV_REPLY)
@@ -235,8 +232,7 @@ static void compare_answer(struct compare *x, const struct envelope *env, struct
 
 static void compare_trace(struct compare *x, const struct envelope *env)
 {
-	each_holder(x, value_hash(VALUE_TRACE, env->trace_id), n)
-	{
+	each_holder (x, value_hash(VALUE_TRACE, env->trace_id), n) {
 		double w = weight(e, x->p, n->v, 0);
 		struct candidate *k = w > 0 ? candidate_add(x->pd, n->inop) : NULL;
 
@@ -250,8 +246,7 @@ static void compare_trace(struct compare *x, const struct envelope *env)
 
 static void compare_body(struct compare *x, uint64_t hash)
 {
-	each_holder(x, hash, n)
-	{
+	each_holder (x, hash, n) {
 		double w = weight(e, x->p, n->v, 0);
 		struct candidate *k = candidate_add(x->pd, n->inop);
 
