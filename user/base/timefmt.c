@@ -115,6 +115,8 @@ static int parse_age(const char *text, int64_t now, int64_t *ret_ns)
 		return -EINVAL;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (!strcmp(end, units[i].unit)) {
+			if (!(v * units[i].ns <= (double)now)) /* before 1970, or no number */
+				return -EINVAL;
 			*ret_ns = now - (int64_t)(v * units[i].ns);
 			return 0;
 		}
