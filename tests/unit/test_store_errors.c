@@ -131,6 +131,11 @@ static void test_what_is_not_a_store(void)
 	CHECK(strstr(e.msg, "something else") != NULL);
 	CHECK_EQ(open_for_reading(&e), -EINVAL);
 
+	make_store();
+	CHECK_EQ(unlink(in_store("catalogue.db")), 0); /* nothing that may still be wanted is touched */
+	CHECK_EQ(open_for_writing(&e), -EINVAL);
+	CHECK(strstr(e.msg, "no catalogue.db") != NULL);
+
 	new_dir();
 	shell("mkdir $D"); /* empty: it becomes one */
 	CHECK_EQ(open_for_writing(&e), 0);
@@ -538,6 +543,29 @@ static void test_read_only_disk(void)
 	umount(tmp);
 }
 
+/* A log that nobody can read into the catalogue is not passed over in silence. */
+static void test_read_only_after_a_crash(void)
+{
+	struct store_writer *w;
+	struct record_sink k;
+	struct err e = {0};
+
+	new_dir();
+	if (!mount_tmpfs("size=16m"))
+		return;
+	w = open_writer_again();
+	store_writer_sink(w, &k);
+	put_everything(&k);
+	CHECK_EQ(store_writer_commit(w, T0, NULL), 0);
+	shell("cp -r $D $D.copy && rm -f $D.copy/*-shm");
+	CHECK_EQ(store_writer__close(w, NULL), 0);
+	shell("rm -r $D && mv $D.copy $D");
+	CHECK_EQ(mount("none", tmp, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	CHECK_EQ(open_for_reading(&e), -EROFS);
+	CHECK(strstr(e.msg, "not closed in good order") != NULL);
+	umount(tmp);
+}
+
 /* --- beside each other --- */
 
 static _Atomic bool stop;
@@ -638,6 +666,7 @@ int main(void)
 	RUN(test_full_disk_for_long);
 	RUN(test_full_disk_at_creation);
 	RUN(test_read_only_disk);
+	RUN(test_read_only_after_a_crash);
 	RUN(test_reader_beside_writer);
 	RUN(test_second_connection_writes);
 	RUN(test_reader_cannot_write);

@@ -66,7 +66,7 @@ int store_coverage(struct store *s, struct coverage *ret, struct err *e)
 		err = row(s, who_sql, &st, e);
 		if (err < 0)
 			return err;
-		if (err > 0)
+		if (err > 0 && sqlite3_column_text(st, 0))
 			snprintf(c.encrypted_who, sizeof(c.encrypted_who), "%s",
 				(const char *)sqlite3_column_text(st, 0));
 		sqlite3_finalize(st);

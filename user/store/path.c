@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -127,6 +128,32 @@ static bool is_store_file(const char *name)
 	       !strncmp(name, STORE_CATALOGUE, strlen(STORE_CATALOGUE));
 }
 
+/* Blocks without their catalogue: whoever lost it may want to bring it back, so nothing is cut or
+ * overwritten. */
+static int check_no_blocks(const char *path, struct err *e)
+{
+	char blocks[PATH_MAX];
+	struct dirent *d;
+	DIR *dir;
+	int err;
+
+	err = store_join(blocks, sizeof(blocks), path, STORE_BLOCKS, e);
+	if (err)
+		return err;
+	dir = opendir(blocks);
+	if (!dir)
+		return errno == ENOENT ? 0 : dir_err(path, -errno, e);
+	while ((d = readdir(dir)))
+		if (d->d_name[0] != '.') {
+			err = err_set(e, -EINVAL, "the store %s has payload blocks but no %s", path,
+				STORE_CATALOGUE);
+			err_hint(e, "bring it back, or move the directory away");
+			break;
+		}
+	closedir(dir);
+	return err;
+}
+
 static int check_only_ours(const char *path, struct err *e)
 {
 	struct dirent *d;
@@ -143,7 +170,7 @@ static int check_only_ours(const char *path, struct err *e)
 		return -EINVAL;
 	}
 	closedir(dir);
-	return 0;
+	return check_no_blocks(path, e);
 }
 
 static int read_pid(int fd)
@@ -262,8 +289,9 @@ static bool other_store(const char *path, char *out, size_t n)
 
 	if (geteuid() == 0) {
 		const char *user = getenv("SUDO_USER");
+		struct passwd *p = user ? getpwnam(user) : NULL;
 
-		if (!user || (size_t)snprintf(out, n, "/home/%s/.local/state/evtrace", user) >= n)
+		if (!p || (size_t)snprintf(out, n, "%s/.local/state/evtrace", p->pw_dir) >= n)
 			return false;
 	} else {
 		snprintf(out, n, "%s", ROOT_STORE);

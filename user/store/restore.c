@@ -207,7 +207,7 @@ int store_writer_restore(struct store_writer *w, struct correlator *c, size_t li
 {
 	int err;
 
-	err = each(w, c, "SELECT id,proto,name,process FROM broker ORDER BY id", 0, broker);
+	err = each(w, c, "SELECT id,proto,ifnull(name,''),process FROM broker ORDER BY id", 0, broker);
 	if (!err)
 		err = each(w, c,
 			"SELECT x.broker,x.vhost,x.name,x.type,x.durable,x.args,x.deleted,x.ts_ns,b.proto"

@@ -5,6 +5,9 @@
 
 /* More payloads than this without a message row: their messages will show no sizes. */
 #define SIZES_MAX (1u << 20)
+/* In `sizes`: the payload was cut. No size has this bit. */
+#define CUT 0x80000000u
+_Static_assert(BLOCK_MAX_RAW < CUT, "sizes of payloads");
 
 static int put(struct store_writer *w, enum row_type type, const void *row)
 {
@@ -43,12 +46,14 @@ static int sink_payload(
 	void *ctx, enum proto_id proto, struct span envelope, struct span body, uint64_t *ret_ref)
 {
 	struct store_writer *w = ctx;
+	size_t whole = payload_size(envelope, body);
+	uint64_t ref, cut;
 	struct raw_block *k;
-	uint64_t ref;
 
-	/* What no block can hold is cut; body_kept tells. Payload limits are far below it. */
+	/* What no block can hold is cut. Payload limits are normally far below it. */
 	envelope = span_sub(envelope, 0, BLOCK_MAX_RAW / 4);
 	body = span_sub(body, 0, BLOCK_MAX_RAW - PAYLOAD_HEADER - envelope.n);
+	cut = payload_size(envelope, body) < whole ? CUT : 0;
 	k = block_for(w, payload_size(envelope, body));
 	ref = k ? raw_block_add(k, (uint8_t)proto, envelope, body) : 0;
 	if (!ref)
@@ -56,7 +61,7 @@ static int sink_payload(
 	w->open->bytes += payload_size(envelope, body);
 	if (w->sizes.n >= SIZES_MAX)
 		map_free(&w->sizes);
-	if (map_put(&w->sizes, ref, (uint64_t)envelope.n << 32 | body.n))
+	if (map_put(&w->sizes, ref, (uint64_t)envelope.n << 32 | cut | body.n))
 		return -ENOMEM;
 	*ret_ref = ref;
 	return 0;
@@ -102,7 +107,9 @@ static int sink_message(void *ctx, const struct message_rec *r)
 	if (sizes) {
 		row.sized = true;
 		row.envelope_size = (uint32_t)(*sizes >> 32);
-		row.body_kept = (uint32_t)*sizes;
+		row.body_kept = (uint32_t)*sizes & ~CUT;
+		if (*sizes & CUT)
+			row.r.flags |= OPF_TRUNCATED;
 		map_del(&w->sizes, r->payload);
 	}
 	return put(w, ROW_MESSAGE, &row);
