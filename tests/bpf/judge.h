@@ -401,7 +401,7 @@ static inline void check_ended_well(void)
 	CHECK_EQ(r.status, 0);
 }
 
-/* The workload lies in tests/bpf/ of the same build. 0: go on; else the exit code. */
+/* The workload lies beside the test. 0: go on; else the exit code. */
 static inline int judge_begin(void)
 {
 	struct err e = {0};
@@ -415,7 +415,9 @@ static inline int judge_begin(void)
 	slash = n > 0 ? memrchr(work, '/', (size_t)n) : NULL;
 	if (!slash || !mkdtemp(dir))
 		return 1;
-	snprintf(slash, sizeof(work) - (size_t)(slash - work), "/../bpf/work");
+	snprintf(slash, sizeof(work) - (size_t)(slash - work), "/work");
+	if (access(work, X_OK)) /* a benchmark */
+		snprintf(slash, sizeof(work) - (size_t)(slash - work), "/../bpf/work");
 	return 0;
 }
 
