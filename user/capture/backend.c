@@ -9,31 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/span.h"
-#include "capture/live.h"
 
 #define CAP_SYS_PTRACE_ 19
 #define CAP_SYS_ADMIN_  21
 #define CAP_PERFMON_    38
 #define CAP_BPF_        39
 #define INIT_PID_NS     0xEFFFFFFCu /* PROC_PID_INIT_INO */
-#define VMLINUX_BTF     "/sys/kernel/btf/vmlinux"
 
-struct backend {
-	const char *name, *what;
-	struct {
-		const char *prog, *tracepoint;
-	} progs[4];
-};
-
-static const struct backend backends[] = {
+const struct backend backends[] = {
 #define BACKEND(name, what, ...) {#name, what, {__VA_ARGS__}},
 #include "capture/backends.def"
 #undef BACKEND
 };
+const size_t backends_n = ARRAY_LEN(backends);
 
 /* --- what libbpf says --- */
 
@@ -88,27 +79,35 @@ static bool has_cap(uint64_t caps, int cap)
 	return caps >> cap & 1;
 }
 
-/* "CAP_BPF and CAP_PERFMON are missing", or "" when the programs may be loaded. */
-static void missing_caps(uint64_t caps, char *out, size_t n)
+int backend_missing_caps(char *out, size_t n, bool *ret_ptrace)
 {
-	bool bpf = has_cap(caps, CAP_BPF_) || has_cap(caps, CAP_SYS_ADMIN_);
-	bool perfmon = has_cap(caps, CAP_PERFMON_) || has_cap(caps, CAP_SYS_ADMIN_);
+	uint64_t caps;
+	bool bpf, perfmon;
 
+	if (!effective_caps(&caps))
+		return -EIO;
+	bpf = has_cap(caps, CAP_BPF_) || has_cap(caps, CAP_SYS_ADMIN_);
+	perfmon = has_cap(caps, CAP_PERFMON_) || has_cap(caps, CAP_SYS_ADMIN_);
 	snprintf(out, n, "%s%s%s%s", bpf ? "" : "CAP_BPF", bpf || perfmon ? "" : " and ",
 		perfmon ? "" : "CAP_PERFMON",
 		bpf && perfmon   ? ""
 		: bpf || perfmon ? " is missing"
 				 : " are missing");
+	*ret_ptrace = has_cap(caps, CAP_SYS_PTRACE_);
+	return 0;
 }
 
-static void own_path(char *out, size_t n)
+void backend_setcap_hint(char *out, size_t n)
 {
-	ssize_t len = readlink("/proc/self/exe", out, n - 1);
+	char exe[256];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
-	snprintf(out + (len > 0 ? len : 0), len > 0 ? 1 : n, "%s", len > 0 ? "" : "/usr/bin/evtrace");
+	exe[len > 0 ? len : 0] = '\0';
+	snprintf(out, n, "run it with sudo, or once: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep %s",
+		exe[0] ? exe : "/usr/bin/evtrace");
 }
 
-static bool in_host_pid_ns(void)
+bool backend_in_host_pid_ns(void)
 {
 	struct stat st;
 
@@ -117,17 +116,15 @@ static bool in_host_pid_ns(void)
 
 int backend_check_privileges(struct err *e)
 {
-	char missing[64], exe[256];
-	uint64_t caps = 0;
+	char missing[64], hint[400];
+	bool ptrace;
 
-	if (!effective_caps(&caps))
+	if (backend_missing_caps(missing, sizeof(missing), &ptrace))
 		return err_set(e, -EIO, "cannot read /proc/self/status: is /proc mounted?");
-	missing_caps(caps, missing, sizeof(missing));
 	if (missing[0]) {
-		own_path(exe, sizeof(exe));
+		backend_setcap_hint(hint, sizeof(hint));
 		err_set(e, -EPERM, "cannot load its BPF programs: %s (uid %u)", missing, (unsigned)getuid());
-		err_hint(e, "run it with sudo, or once: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep %s",
-			exe);
+		err_hint(e, "%s", hint);
 		return -EPERM;
 	}
 	if (access(VMLINUX_BTF, R_OK)) {
@@ -136,7 +133,7 @@ int backend_check_privileges(struct err *e)
 			    "RHEL 8.2 and later have");
 		return -ENOENT;
 	}
-	if (!in_host_pid_ns()) {
+	if (!backend_in_host_pid_ns()) {
 		err_set(e, -EOPNOTSUPP,
 			"it runs in a pid namespace of its own, where process numbers are not "
 			"the kernel's");
@@ -156,8 +153,7 @@ static bool has_tracepoint(const struct btf *btf, const char *tracepoint)
 	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
 }
 
-/* The first tracepoint that is missing, NULL when all are there. */
-static const char *missing_tracepoint(const struct btf *btf, const struct backend *b)
+const char *backend_missing_tracepoint(const struct btf *btf, const struct backend *b)
 {
 	for (size_t i = 0; i < ARRAY_LEN(b->progs) && b->progs[i].prog; i++)
 		if (!has_tracepoint(btf, b->progs[i].tracepoint))
@@ -174,7 +170,7 @@ int backend_switch_off_missing(struct bpf_object *obj, struct err *e)
 		return err_set(e, -errno, "cannot read " VMLINUX_BTF ": %s", strerror(errno));
 	for (size_t i = 0; i < ARRAY_LEN(backends) && !err; i++) {
 		const struct backend *b = &backends[i];
-		const char *tp = missing_tracepoint(btf, b);
+		const char *tp = backend_missing_tracepoint(btf, b);
 
 		if (!tp)
 			continue;

@@ -4,10 +4,33 @@
 #define EVTRACE_CAPTURE_BACKEND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
+#define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
+
 struct bpf_object;
+struct btf;
+
+/* A row of backends.def. */
+struct backend {
+	const char *name, *what;
+	struct {
+		const char *prog, *tracepoint;
+	} progs[4]; /* ends with NULL */
+};
+extern const struct backend backends[];
+extern const size_t backends_n;
+/* The first tracepoint that the kernel has not, NULL when all are there. */
+const char *backend_missing_tracepoint(const struct btf *btf, const struct backend *b);
+
+/* "CAP_BPF and CAP_PERFMON are missing", "" when programs may be loaded. @ret_ptrace: other users' processes
+ * can be read as well. */
+int backend_missing_caps(char *out, size_t n, bool *ret_ptrace);
+/* The command line that grants them to this executable. */
+void backend_setcap_hint(char *out, size_t n);
+bool backend_in_host_pid_ns(void);
 
 /* -EPERM with what is missing and how to get it; -ENOENT: the kernel has no BTF; -EOPNOTSUPP: a pid
  * namespace. */

@@ -847,6 +847,16 @@ static int load(struct live *l, const struct live_opts *opts, struct err *e)
 	return err ? backend_load_error(err, e) : 0;
 }
 
+int live_try_load(struct err *e)
+{
+	struct live_opts opts = {.ring_bytes = RING_MIN};
+	struct live l = {0};
+	int err = load(&l, &opts, e);
+
+	evtrace_bpf__destroy(l.skel);
+	return err;
+}
+
 static int attach(struct live *l, const struct live_opts *opts, struct err *e)
 {
 	int err = scope_put(l, (uint32_t)getpid(), SCOPE_SELF, e);

@@ -63,10 +63,13 @@ void live__stats(struct live *l, struct live_stats *ret);
 enum check_state {
 	CHECK_OK,
 	CHECK_WARN,
-	CHECK_FAIL,
+	CHECK_FAIL, /* record cannot work */
+	CHECK_INFO, /* nothing that record needs */
 };
 typedef void (*live_check_fn)(
 	void *ctx, enum check_state st, const char *what, const char *found, const char *next_step);
 void live_check(live_check_fn fn, void *ctx);
+/* Loads the programs, attaches nothing, and unloads them. */
+int live_try_load(struct err *e);
 
 #endif
