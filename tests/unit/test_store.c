@@ -89,6 +89,58 @@ static void test_round_trip_of_every_row(void)
 	CHECK_EQ(store_writer__close(w, &e), 0);
 }
 
+/* Enumerations in views are spelled as commands spell them. */
+static void test_views_say_the_same_words(void)
+{
+	struct store_writer *w = open_writer();
+	struct record_sink k;
+	struct store *s = NULL;
+	char sql[128];
+
+	store_writer_sink(w, &k);
+	for (uint64_t i = 0; i <= OP_LOGIN; i++) {
+		struct message_rec m = message(i + 1);
+		struct copy_rec c = {.id = i + 1, .message = i + 1, .state = (enum msg_state)i};
+		struct operation_rec o = {
+			.id = i + 1, .kind = (enum op_kind)i, .settle = (enum settle)i, .ts_ns = T0};
+		struct link_rec l = {
+			.id = i + 1, .src = 1, .dst = 2, .kind = (enum link_kind)i, .evidence = ""};
+
+		m.state = (enum msg_state)i;
+		k.message(k.ctx, &m);
+		k.copy(k.ctx, &c);
+		k.operation(k.ctx, &o);
+		k.link(k.ctx, &l);
+	}
+	CHECK_EQ(store_writer__close(w, NULL), 0);
+	CHECK_EQ(store__open(dir, false, &s, NULL), 0);
+	for (int i = 0; i <= OP_LOGIN; i++) {
+		const struct {
+			const char *column, *view, *want;
+		} words[] = {
+			{"state", "messages", state_name((enum msg_state)i)},
+			{"state", "copies", state_name((enum msg_state)i)},
+			{"kind", "operations", op_kind_name((enum op_kind)i)},
+			{"ifnull(settlement,'none')", "operations", settle_name((enum settle)i)},
+			{"kind", "links", link_kind_name((enum link_kind)i)},
+		};
+
+		for (size_t n = 0; n < ARRAY_LEN(words); n++) {
+			char number[16];
+
+			snprintf(number, sizeof(number), "%d", i);
+			snprintf(sql, sizeof(sql), "SELECT %s FROM %s WHERE id=%d", words[n].column,
+				words[n].view, i + 1);
+			/* What has no word stays a number. */
+			if (strcmp(words[n].want, "unknown") || !strcmp(q(s, sql), "unknown"))
+				CHECK_STR(q(s, sql), words[n].want);
+			else
+				CHECK_STR(q(s, sql), number);
+		}
+	}
+	store__close(s);
+}
+
 static void test_same_id_replaces(void)
 {
 	struct store_writer *w = open_writer();
@@ -224,6 +276,7 @@ static void test_coverage(void)
 int main(void)
 {
 	RUN(test_round_trip_of_every_row);
+	RUN(test_views_say_the_same_words);
 	RUN(test_same_id_replaces);
 	RUN(test_payloads);
 	RUN(test_next_writer_goes_on);

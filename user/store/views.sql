@@ -46,7 +46,7 @@ CREATE VIEW IF NOT EXISTS copies AS SELECT
 	c.message AS message, -- the message's id
 	q.text AS queue, -- queue
 	CASE c.state WHEN 0 THEN 'unknown' WHEN 1 THEN 'sent' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'returned' WHEN 4 THEN 'queued' WHEN 5 THEN 'delivered' WHEN 6 THEN 'acked' WHEN 7 THEN 'requeued' WHEN 8 THEN 'rejected' WHEN 9 THEN 'dead-lettered' WHEN 10 THEN 'expired' WHEN 11 THEN 'purged' ELSE c.state END AS state, -- where it stands
-	CASE c.source WHEN 1 THEN 'binding' WHEN 2 THEN 'delivery' WHEN 3 THEN 'death' WHEN 4 THEN 'default exchange' ELSE c.source END AS known_by, -- how we know that it is in this queue
+	CASE c.source WHEN 1 THEN 'binding' WHEN 2 THEN 'delivery' WHEN 3 THEN 'death' WHEN 4 THEN 'default-exchange' ELSE c.source END AS known_by, -- how we know that it is in this queue
 	CASE c.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' ELSE c.settle END AS settled_by, -- the last settlement
 	strftime('%Y-%m-%dT%H:%M:%S', c.queued_ns/1000000000, 'unixepoch') || printf('.%06dZ', c.queued_ns%1000000000/1000) AS queued, -- when it came into the queue
 	c.queued_ns AS queued_ns, -- the same in nanoseconds
