@@ -257,6 +257,7 @@ struct bench {
 	struct rows *rows;
 	int64_t ts;
 	uint64_t op;
+	uint64_t sends; /* so far: where every message's send is seen, the id of the last one */
 	struct conn conns[16];
 	int err;
 };
@@ -336,6 +337,7 @@ static uint64_t feed(struct bench *b, unsigned conn, unsigned tid, struct op op)
 
 	b->ts += NS_PER_MS;
 	op.id = ++b->op;
+	b->sends += op.kind == OP_SEND;
 	op.conn = cn->id;
 	op.proto = PROTO_AMQP091;
 	op.ts_ns = b->ts;
@@ -409,7 +411,7 @@ static void topology(struct bench *b, enum op_kind kind, const char *exchange, c
 			.args = S(args)});
 }
 
-static void declare_exchange(struct bench *b, const char *name, const char *type)
+static inline void declare_exchange(struct bench *b, const char *name, const char *type)
 {
 	topology(b, OP_EXCHANGE_DECLARE, name, "", "", type, "", 0);
 }
@@ -419,7 +421,7 @@ static void declare_queue(struct bench *b, const char *name, const char *args)
 	topology(b, OP_QUEUE_DECLARE, "", name, "", "", args, 0);
 }
 
-static void bind_queue(struct bench *b, const char *queue, const char *exchange, const char *key)
+static inline void bind_queue(struct bench *b, const char *queue, const char *exchange, const char *key)
 {
 	topology(b, OP_QUEUE_BIND, exchange, queue, key, "", "", 0);
 }

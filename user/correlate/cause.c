@@ -5,6 +5,7 @@
  * (causality.md, finding 3). A send is decided then, or after ten seconds.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -19,9 +20,45 @@
 #define MAX_DESTS    65536
 #define STORE_FROM   0.5 /* less likely links are not stored */
 #define NULL_PRIOR   0.05
-#define NULL_WEIGHT  8 /* sends that the prior is worth */
+#define NULL_WEIGHT  8    /* sends that the prior is worth */
+#define STRANGER     0.5  /* prior of "nothing that we saw" for units that handle no messages */
+#define SETTLES_OWN  0.98 /* how often a unit that settles at all settles what caused its sends */
+#define MAY_SETTLE   0.8  /* the same of one that was never seen to settle */
+#define ANCHORS      4    /* links proved by ids that these are worth */
 
-/* --- units --- */
+/* --- in-ops and units --- */
+
+static void inop_free(struct correlator *c, struct inop *in)
+{
+	values_unwatch(c, in);
+	list_for_each (&in->waiters, n) {
+		struct candidate *k = list_entry(n, struct candidate, of_inop);
+
+		k->inop = NULL;
+		list_del(n);
+	}
+	list_del(&in->of_process);
+	list_del(&in->of_message);
+	list_del(&in->aging);
+	if (in->copy && in->copy->inop == in)
+		in->copy->inop = NULL;
+	map_del(&c->inops, in->op);
+	values_put(in->values);
+	free(in);
+}
+
+/* See is_last(). */
+static void forget_last(struct correlator *c, const struct unit *u)
+{
+	struct inop *in = u->last_taken ? map_ptr(&c->inops, u->last_taken) : NULL;
+
+	if (!in || !in->settled_ns || !list_empty(&in->aging))
+		return;
+	if (list_empty(&in->waiters))
+		inop_free(c, in);
+	else
+		list_add_tail(&c->settled_inops, &in->aging);
+}
 
 static uint64_t unit_key(uint64_t process, uint64_t unit)
 {
@@ -35,6 +72,7 @@ static struct unit *unit_find(struct correlator *c, uint64_t process, uint64_t u
 
 static void unit_free(struct correlator *c, struct unit *u)
 {
+	forget_last(c, u);
 	list_for_each (&u->pending, n)
 		list_del(n);
 	list_del(&u->lru);
@@ -70,27 +108,6 @@ static struct unit *unit_get(struct correlator *c, uint64_t process, uint64_t un
 	return u;
 }
 
-/* --- in-ops --- */
-
-static void inop_free(struct correlator *c, struct inop *in)
-{
-	values_unwatch(c, in);
-	list_for_each (&in->waiters, n) {
-		struct candidate *k = list_entry(n, struct candidate, of_inop);
-
-		k->inop = NULL;
-		list_del(n);
-	}
-	list_del(&in->of_process);
-	list_del(&in->of_message);
-	list_del(&in->aging);
-	if (in->copy && in->copy->inop == in)
-		in->copy->inop = NULL;
-	map_del(&c->inops, in->op);
-	values_put(in->values);
-	free(in);
-}
-
 /* It is not open any more: counts, and the time in which its process held anything. */
 static void inop_close(struct correlator *c, struct inop *in, int64_t ts_ns)
 {
@@ -106,6 +123,14 @@ static void inop_close(struct correlator *c, struct inop *in, int64_t ts_ns)
 	p->last_settle_ns = ts_ns;
 	if (!--p->open)
 		p->busy_ns += ts_ns - p->busy_since;
+}
+
+/* Of processes that have not sent anything yet only the last message of each unit is kept after its end. */
+static bool is_last(struct correlator *c, const struct inop *in)
+{
+	const struct unit *u = unit_find(c, in->process, in->unit);
+
+	return u && u->last_taken == in->op;
 }
 
 int cause_taken(struct correlator *c, struct opctx *x, struct message *m, struct copy *cp)
@@ -145,6 +170,7 @@ int cause_taken(struct correlator *c, struct opctx *x, struct message *m, struct
 		p->busy_since = x->op->ts_ns;
 	u = unit_get(c, p->id, x->unit);
 	if (u) {
+		forget_last(c, u);
 		u->open++;
 		u->took++;
 		u->last_taken = in->op;
@@ -191,14 +217,49 @@ void cause_forget_message(struct correlator *c, struct message *m)
 	}
 }
 
-/* How often this process sends there while it holds nothing: 32 bits of sends, 32 of spontaneous ones. */
-static double null_prior(struct correlator *c, uint64_t dest)
+static double clamp(double v, double lo, double hi)
 {
-	uint64_t *v = map_get(&c->dests, dest);
-	double n = v ? (double)(*v >> 32) : 0, alone = v ? (double)(uint32_t)*v : 0;
-	double p = (alone + NULL_WEIGHT * NULL_PRIOR) / (n + NULL_WEIGHT);
+	return v < lo ? lo : v > hi ? hi : v;
+}
 
-	return p < 0.02 ? 0.02 : p > 0.9 ? 0.9 : p;
+/*
+ * What this process has taught: how often it sends there while it holds nothing (32 bits of sends, 32 of
+ * spontaneous ones), and whether its units settle what they handle themselves. Links that ids alone prove are
+ * the teachers.
+ */
+static void set_priors(struct correlator *c, struct pending *pd)
+{
+	const struct process *p = process_by_id(c, pd->process);
+	const struct unit *u = unit_find(c, pd->process, pd->unit);
+	uint64_t *v = map_get(&c->dests, pd->dest);
+	double n = v ? (double)(*v >> 32) : 0, alone = v ? (double)(uint32_t)*v : 0;
+	double anchors = p ? p->anchors : 0, same = p ? p->anchors_same_unit : 0;
+	double strangers = p ? p->anchors_stranger : 0;
+	double own = u && u->settles ? SETTLES_OWN : MAY_SETTLE;
+
+	pd->null_prior = clamp((alone + NULL_WEIGHT * NULL_PRIOR) / (n + NULL_WEIGHT), 0.02, 0.9);
+	if (pd->stranger)
+		pd->null_prior = fmax(pd->null_prior, STRANGER * ANCHORS / (ANCHORS + strangers));
+	own = (same + ANCHORS * own) / (anchors + ANCHORS);
+	pd->other_unit = clamp(log(1 - own), -3.9, -0.05);
+}
+
+/* A link whose ids leave no doubt shows who settles in this process. */
+static void learn_units(struct correlator *c, const struct pending *pd, const struct judgement *j)
+{
+	struct process *p = process_by_id(c, pd->process);
+	const struct inop *in = j->best->inop;
+
+	if (!p || !in->settled_by || !pd->unit || j->confidence < 0.9 || ids_weight(j->best) < 5)
+		return;
+	if (p->anchors >= 1u << 10) {
+		p->anchors /= 2;
+		p->anchors_same_unit /= 2;
+		p->anchors_stranger /= 2;
+	}
+	p->anchors++;
+	p->anchors_same_unit += in->settled_by == pd->unit;
+	p->anchors_stranger += pd->stranger;
 }
 
 static int learn_null(struct correlator *c, uint64_t dest, bool alone)
@@ -241,9 +302,12 @@ static int decide(struct correlator *c, struct pending *pd, struct inop *settled
 
 	if (settled)
 		candidate_add(pd, settled);
-	judge(pd, settled, null_prior(c, pd->dest), &j);
-	if (j.best && j.confidence >= STORE_FROM && j.best->inop && j.best->inop->m)
+	set_priors(c, pd);
+	judge(pd, settled, &j);
+	if (j.best && j.confidence >= STORE_FROM && j.best->inop && j.best->inop->m) {
+		learn_units(c, pd, &j);
 		err = store_cause(c, pd, settled, &j);
+	}
 	pending_free(c, pd);
 	return err ? err : travel_link(c, m);
 }
@@ -282,7 +346,8 @@ static double busy_share(const struct process *p, int64_t now)
 	return all > 0 && busy < all ? (double)busy / (double)all : 1;
 }
 
-static struct pending *pending_new(struct correlator *c, struct opctx *x, struct message *m)
+static struct pending *pending_new(
+	struct correlator *c, struct opctx *x, const struct unit *u, struct message *m)
 {
 	struct pending *pd = calloc(1, sizeof(*pd));
 	const struct process *p = x->process;
@@ -296,6 +361,7 @@ static struct pending *pending_new(struct correlator *c, struct opctx *x, struct
 		.ts_ns = x->op->ts_ns,
 		.open = p->open,
 		.busy = busy_share(p, x->op->ts_ns),
+		.stranger = !u || (!u->last_taken && !u->settles),
 		.dest = hash_span(x->op->routing_key, hash_span(x->op->exchange, p->id)),
 	};
 	list_init(&pd->of_unit);
@@ -321,11 +387,11 @@ int cause_sent(struct correlator *c, struct opctx *x, struct message *m)
 		err = decide(c, list_first(&c->pending, struct pending, aging), NULL);
 	if (err)
 		return err;
-	pd = pending_new(c, x, m);
+	u = unit_get(c, p->id, x->unit);
+	pd = pending_new(c, x, u, m);
 	if (!pd)
 		return -ENOMEM;
-	u = unit_get(c, p->id, x->unit);
-	err = values_compare(c, x, p, pd);
+	values_compare(c, x, p, pd);
 	add_serial(c, pd, u);
 	if (u) {
 		u->took = 0;
@@ -355,12 +421,13 @@ static bool all_settled(const struct pending *pd)
 /* The unit of @x settled @in: what it sent since its settlement before is decided. */
 static int settled_by_unit(struct correlator *c, struct inop *in, const struct opctx *x)
 {
-	struct unit *u = x->process ? unit_find(c, x->process->id, x->unit) : NULL;
+	struct unit *u = x->process ? unit_get(c, x->process->id, x->unit) : NULL;
 	struct pending *pd;
 	int err = 0;
 
 	if (!u)
 		return 0;
+	u->settles = true;
 	while (!err && (pd = list_first(&u->pending, struct pending, of_unit))) {
 		list_del(&pd->of_unit);
 		/* One settlement for several messages does not say whose send it was. */
@@ -380,7 +447,8 @@ static int decide_waiters(struct correlator *c, struct inop *in)
 		struct pending *pd = list_entry(n, struct candidate, of_inop)->p;
 		struct judgement j;
 
-		judge(pd, NULL, null_prior(c, pd->dest), &j);
+		set_priors(c, pd);
+		judge(pd, NULL, &j);
 		if (j.best && (all_settled(pd) || (j.best->inop == in && j.confidence >= 0.9)))
 			err = decide(c, pd, NULL);
 		if (err)
@@ -408,7 +476,7 @@ int cause_settled(struct correlator *c, struct inop *in, const struct opctx *x)
 		return err;
 	if (p && p->sends)
 		list_add_tail(&c->settled_inops, &in->aging);
-	else
+	else if (!is_last(c, in))
 		inop_free(c, in);
 	return 0;
 }

@@ -38,8 +38,10 @@ struct process {
 	uint32_t open, kept;         /* in-ops not settled; all that are in the value table */
 	struct list inops;           /* open ones, oldest first */
 	int64_t busy_since, busy_ns; /* time with at least one in-op open */
-	int64_t watched_since;
 	int64_t last_settle_ns;
+	/* Causes proved by ids alone, whose settlement was seen: how many settled by the sending unit; and
+	 * effects of units that never take or settle anything themselves. */
+	uint32_t anchors, anchors_same_unit, anchors_stranger;
 };
 
 struct space {
@@ -322,6 +324,7 @@ struct unit {
 	uint32_t open;       /* in-ops it took and nobody settled */
 	uint32_t took;       /* since its last send */
 	uint64_t last_taken; /* receive op */
+	bool settles;        /* it settled something in its life */
 	int64_t seen_ns;
 };
 
@@ -354,9 +357,11 @@ struct pending {
 	struct message *m;
 	uint64_t process, unit, dest;
 	int64_t ts_ns;
-	uint32_t open;     /* messages that its process held when it left */
-	double busy;       /* share of the time in which the process held any */
-	bool settled_many; /* its unit settled several at once: says nothing about which one */
+	uint32_t open; /* messages that its process held when it left */
+	double busy;   /* share of the time in which the process held any */
+	bool stranger; /* its unit never took or settled anything: a timer, or one of a pool */
+	double null_prior, other_unit; /* see score.c; set when it is judged */
+	bool settled_many;             /* its unit settled several at once: says nothing about which one */
 	unsigned n;
 	struct candidate *c[MAX_CANDIDATES];
 };
@@ -536,7 +541,7 @@ void cause_free(struct correlator *c);
 /* values.c */
 int values_watch(struct correlator *c, struct process *p, struct inop *in);
 void values_unwatch(struct correlator *c, struct inop *in);
-int values_compare(struct correlator *c, struct opctx *x, const struct process *p, struct pending *pd);
+void values_compare(struct correlator *c, struct opctx *x, const struct process *p, struct pending *pd);
 struct candidate *candidate_add(struct pending *pd, struct inop *in);
 
 /* score.c */
@@ -546,8 +551,9 @@ struct judgement {
 	uint64_t runner_up_message; /* 0: nothing that was seen caused it */
 	bool contradicted;          /* ids say this one, the thread another one */
 };
+double ids_weight(const struct candidate *k);
 /* @settled: what the sending unit settled next, NULL: not known. */
-void judge(const struct pending *p, const struct inop *settled, double null_prior, struct judgement *ret);
+void judge(const struct pending *p, const struct inop *settled, struct judgement *ret);
 void judge_evidence(
 	const struct pending *p, const struct inop *settled, const struct judgement *j, struct buf *out);
 

@@ -10,7 +10,6 @@
 
 #define W_SETTLED     3.9  /* the unit that sent it settled this one next */
 #define W_SERIAL      3.5  /* the only one that the unit held */
-#define W_OTHER_UNIT  -3.9 /* another unit took or settled it */
 #define W_OTHER_FIRST -2.0 /* the unit settled another one next: event loops do that */
 #define W_AFTER       -2.3 /* settled before the send: consumers that acknowledge first are rare */
 #define CAP_IDS       7.0
@@ -31,6 +30,12 @@ static double family(const double *w, size_t n, double cap)
 	return sum < cap ? sum : cap;
 }
 
+double ids_weight(const struct candidate *k)
+{
+	return family(k->ids, ARRAY_LEN(k->ids), CAP_IDS);
+}
+
+/* pending.other_unit: what it says that another unit settled the candidate, or took it and holds it still. */
 static double unit_weight(const struct pending *p, const struct candidate *k, const struct inop *settled)
 {
 	const struct inop *in = k->inop;
@@ -47,11 +52,11 @@ static double unit_weight(const struct pending *p, const struct candidate *k, co
 	if (p->settled_many || k->evidence & EV_AFTER)
 		return 0;
 	if (in && in->settled_by && in->settled_by != p->unit)
-		return W_OTHER_UNIT;
+		return p->other_unit;
 	if (settled)
 		return W_OTHER_FIRST;
 	/* Nobody settled it yet, and not even its taker is the sender. */
-	return in && in->unit && in->unit != p->unit && !in->settled_ns ? W_OTHER_UNIT : 0;
+	return in && in->unit && in->unit != p->unit && !in->settled_ns ? p->other_unit : 0;
 }
 
 /* Falling into the time in which it was held means little where something is held all the time. */
@@ -77,7 +82,7 @@ struct tally {
 	unsigned unit_says; /* candidate that the sending unit settled; MAX_CANDIDATES none */
 };
 
-static void add_up(const struct pending *p, const struct inop *settled, double null_prior, struct tally *t)
+static void add_up(const struct pending *p, const struct inop *settled, struct tally *t)
 {
 	unsigned n = p->open, open = 0;
 	struct candidate idle = {0};
@@ -89,7 +94,7 @@ static void add_up(const struct pending *p, const struct inop *settled, double n
 	}
 	if (n < p->n)
 		n = p->n;
-	prior = log((1 - null_prior) / (n ? n : 1));
+	prior = log((1 - p->null_prior) / (n ? n : 1));
 	t->unit_says = MAX_CANDIDATES;
 	t->total = 0;
 	for (unsigned i = 0; i < p->n; i++) {
@@ -97,18 +102,17 @@ static void add_up(const struct pending *p, const struct inop *settled, double n
 
 		if (settled && k->inop == settled)
 			t->unit_says = i;
-		t->score[i] = exp(prior + family(k->ids, ARRAY_LEN(k->ids), CAP_IDS) +
-				  unit_weight(p, k, settled) + time_weight(p, k));
+		t->score[i] = exp(prior + ids_weight(k) + unit_weight(p, k, settled) + time_weight(p, k));
 		t->total += t->score[i];
 	}
 	/* Held at the same time, with nothing that speaks for them. */
 	t->rest = p->open > open ? p->open - open : 0;
 	t->rest *= exp(prior + unit_weight(p, &idle, settled) + time_weight(p, &idle));
-	t->null = null_prior;
+	t->null = p->null_prior;
 	t->total += t->rest + t->null;
 }
 
-void judge(const struct pending *p, const struct inop *settled, double null_prior, struct judgement *ret)
+void judge(const struct pending *p, const struct inop *settled, struct judgement *ret)
 {
 	unsigned best = 0, second = MAX_CANDIDATES;
 	struct tally t;
@@ -116,7 +120,7 @@ void judge(const struct pending *p, const struct inop *settled, double null_prio
 	*ret = (struct judgement){0};
 	if (!p->n)
 		return;
-	add_up(p, settled, null_prior, &t);
+	add_up(p, settled, &t);
 	for (unsigned i = 1; i < p->n; i++)
 		if (t.score[i] > t.score[best])
 			best = i;

@@ -106,13 +106,20 @@ void values_unwatch(struct correlator *c, struct inop *in)
 		p->kept--;
 }
 
-struct candidate *candidate_add(struct pending *pd, struct inop *in)
+static struct candidate *candidate_find(const struct pending *pd, const struct inop *in)
 {
-	struct candidate *k;
-
 	for (unsigned i = 0; i < pd->n; i++)
 		if (pd->c[i]->inop == in)
 			return pd->c[i];
+	return NULL;
+}
+
+struct candidate *candidate_add(struct pending *pd, struct inop *in)
+{
+	struct candidate *k = candidate_find(pd, in);
+
+	if (k)
+		return k;
 	/* Handed over after the send had left: cannot have caused it. */
 	if (pd->n == MAX_CANDIDATES || in->taken_ns > pd->ts_ns || in->m == pd->m)
 		return NULL;
@@ -177,11 +184,25 @@ struct compare {
 	struct pending *pd;
 };
 
-/* Visits the messages that hold a value, the newest first, and not more than can be candidates. */
+/* Visits the messages that hold a value, the newest first; none where it is too common to tell anything. */
 #define each_holder(x, hash, node)                                                                           \
 	struct value_entry *e = map_ptr(&(x)->c->values, entry_key((x)->p->id, hash));                       \
-	unsigned left = e && e->n <= HUB ? MAX_CANDIDATES : 0;                                               \
-	for (struct value_node *node = e ? e->first : NULL; node && left; node = node->next, left--)
+	for (struct value_node *node = e && e->n <= HUB ? e->first : NULL; node; node = node->next)
+
+/* A value that more messages share than can be candidates adds to those that others chose, and chooses none.
+ */
+static struct candidate *candidate_for(struct compare *x, const struct value_entry *e, struct inop *in)
+{
+	return e->n <= MAX_CANDIDATES ? candidate_add(x->pd, in) : candidate_find(x->pd, in);
+}
+
+static bool is_common(struct compare *x, const struct identifier *id)
+{
+	const struct value_entry *e =
+		map_ptr(&x->c->values, entry_key(x->p->id, value_hash(VALUE_ID, id->value)));
+
+	return e && e->n > 2;
+}
 
 static void compare_value(struct compare *x, const struct identifier *id)
 {
@@ -189,7 +210,7 @@ static void compare_value(struct compare *x, const struct identifier *id)
 
 	each_holder (x, value_hash(VALUE_ID, id->value), n) {
 		double w = weight(e, x->p, n->v, leaf);
-		struct candidate *k = w > 0 ? candidate_add(x->pd, n->inop) : NULL;
+		struct candidate *k = w > 0 ? candidate_for(x, e, n->inop) : NULL;
 
 		if (!k)
 			continue;
@@ -204,7 +225,7 @@ static void compare_value(struct compare *x, const struct identifier *id)
 static void compare_cause(struct compare *x, const struct envelope *env)
 {
 	each_holder (x, value_hash(VALUE_OWN, env->cause), n) {
-		struct candidate *k = candidate_add(x->pd, n->inop);
+		struct candidate *k = candidate_for(x, e, n->inop);
 
 		if (!k)
 			continue;
@@ -220,7 +241,7 @@ static void compare_answer(struct compare *x, const struct envelope *env, struct
 	uint64_t to = hash_span(key, 0);
 
 	each_holder (x, value_hash(VALUE_ANSWER, env->correlation_id), n) {
-		struct candidate *k = n->inop->values->reply_to == to ? candidate_add(x->pd, n->inop) : NULL;
+		struct candidate *k = n->inop->values->reply_to == to ? candidate_for(x, e, n->inop) : NULL;
 
 		if (!k || k->evidence & EV_REPLY)
 			continue;
@@ -234,7 +255,7 @@ static void compare_trace(struct compare *x, const struct envelope *env)
 {
 	each_holder (x, value_hash(VALUE_TRACE, env->trace_id), n) {
 		double w = weight(e, x->p, n->v, 0);
-		struct candidate *k = w > 0 ? candidate_add(x->pd, n->inop) : NULL;
+		struct candidate *k = w > 0 ? candidate_for(x, e, n->inop) : NULL;
 
 		if (!k)
 			continue;
@@ -248,7 +269,7 @@ static void compare_body(struct compare *x, uint64_t hash)
 {
 	each_holder (x, hash, n) {
 		double w = weight(e, x->p, n->v, 0);
-		struct candidate *k = candidate_add(x->pd, n->inop);
+		struct candidate *k = candidate_for(x, e, n->inop);
 
 		if (!k)
 			continue;
@@ -257,7 +278,7 @@ static void compare_body(struct compare *x, uint64_t hash)
 	}
 }
 
-int values_compare(struct correlator *c, struct opctx *op, const struct process *p, struct pending *pd)
+void values_compare(struct correlator *c, struct opctx *op, const struct process *p, struct pending *pd)
 {
 	const struct envelope *env = &c->env;
 	const struct values *v = pd->m->values;
@@ -267,13 +288,15 @@ int values_compare(struct correlator *c, struct opctx *op, const struct process 
 		compare_cause(&x, env);
 	if (env->correlation_id.n)
 		compare_answer(&x, env, op->op->routing_key);
-	for (unsigned i = 0; i < env->nids; i++)
-		if (env->ids[i].cls == ID_JOIN && !span_is(env->ids[i].name, "traceparent"))
-			compare_value(&x, &env->ids[i]);
 	if (env->trace_id.n)
 		compare_trace(&x, env);
 	for (uint32_t i = 0; v && i < v->n; i++)
 		if (v->v[i].kind == VALUE_BODY)
 			compare_body(&x, v->v[i].hash);
-	return 0;
+	/* Rare values choose the candidates, common ones come after them. */
+	for (int common = 0; common < 2; common++)
+		for (unsigned i = 0; i < env->nids; i++)
+			if (env->ids[i].cls == ID_JOIN && !span_is(env->ids[i].name, "traceparent") &&
+				is_common(&x, &env->ids[i]) == common)
+				compare_value(&x, &env->ids[i]);
 }
