@@ -30,7 +30,9 @@ enum {
 #undef PROTO
 };
 
-#define BUSY_MS 10000
+/* The recorder does not wait long for `replay`: its rows are kept and tried again. Others do. */
+#define WRITER_BUSY_MS 1000
+#define BUSY_MS        10000
 
 static int errno_of(sqlite3 *db, int rc)
 {
@@ -306,6 +308,7 @@ int catalogue_open_writer(const char *file, sqlite3 **ret, struct err *e)
 		"PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=0; PRAGMA "
 		"journal_size_limit=67108864",
 		e);
+	sqlite3_busy_timeout(db, WRITER_BUSY_MS);
 	if (!err)
 		err = refresh(db, file, e);
 	if (err) {
