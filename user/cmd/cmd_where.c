@@ -156,14 +156,6 @@ static void headline(struct where *w, const struct concerned *c)
 	buf_free(&text);
 }
 
-static bool was_replayed(const struct msg *m)
-{
-	for (size_t i = 0; i < m->links_n; i++)
-		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == m->row.id)
-			return true;
-	return false;
-}
-
 static void note_replay(struct where *w, const struct finding *f)
 {
 	const struct msg *m = f->kind == STANDS_DEAD_LETTERED && f->dead ? f->dead : f->message;

@@ -422,6 +422,14 @@ void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
 
 /* --- evidence --- */
 
+bool was_replayed(const struct msg *m)
+{
+	for (size_t i = 0; i < m->links_n; i++)
+		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == m->row.id)
+			return true;
+	return false;
+}
+
 void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op)
 {
 	put_clock(out, a, op->ts_ns);

@@ -21,6 +21,9 @@ const char *link_words(enum link_kind k);
 /* Durations up to the moment for which the answer holds. */
 char *fmt_age(char *out, size_t n, const struct answer *a, int64_t since_ns);
 
+/* evtrace sent it again already. */
+bool was_replayed(const struct msg *m);
+
 /* One line of evidence: when, what, by whom, where in the stream. */
 void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op);
 /* How it is known that a copy is in its queue. */

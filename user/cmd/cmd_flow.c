@@ -1,0 +1,467 @@
+/* evtrace flow: what led to a message and what it caused, as a tree over services and queues. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/timefmt.h"
+#include "cmd/sentence.h"
+#include "query/tree.h"
+
+#define FLOW_LIMIT 500
+#define FLOW_MAX   20000
+#define ASKED_MAX  64
+#define TIME_WIDTH 13
+#define TEXT_WIDTH 100 /* ids stand in a column at most this far right of the times */
+
+static const char help[] =
+	"usage: evtrace flow [OPTION]... ID|QUERY...\n\n"
+	"What led to a message and what it caused, as a tree: from the first send to the last effect, over "
+	"services\n"
+	"and queues, with times (after the first send) and the evidence for each link.\n\n"
+	"  ──▶ a send     ├─▶ a queue that got a copy     ✓ done   ✗ went wrong   ● not finished   ? not "
+	"seen\n\n"
+	"  --limit N        at most N messages (500); of a larger flow those nearest to the one asked for\n"
+	"  --json           one object a line: a node for each message, a link for each link\n"
+	"  --store DIR      the store to ask\n\n"
+	"  evtrace flow m42                  evtrace flow 4711\n\n"
+	"Exit code: 0 found, 1 nothing found or several flows, 2 the query is wrong.\n";
+
+struct text_line {
+	struct buf time, text, note;
+	uint64_t id; /* 0: not shown */
+};
+
+struct flow {
+	struct answer a;
+	struct err e;
+	struct loader *l;
+	struct judge *j;
+	struct tree *t;
+	int64_t start_ns;
+	struct text_line *lines;
+	size_t n, cap;
+	uint64_t replay;
+};
+
+/* --- text --- */
+
+static void put_time(struct flow *f, struct buf *out, const struct tree_line *line)
+{
+	char text[48], after[40];
+
+	if (!f->start_ns) {
+		f->start_ns = line->at_ns;
+		fmt_clock(text, sizeof(text), line->at_ns, 3);
+	} else if (!line->at_ns) {
+		snprintf(text, sizeof(text), "?");
+	} else {
+		fmt_duration(after, sizeof(after), line->at_ns - f->start_ns);
+		snprintf(text, sizeof(text), "%s%s", line->at_ns >= f->start_ns ? "+" : "", after);
+	}
+	buf_printf(out, "%*s", TIME_WIDTH, text);
+}
+
+static void put_branches(struct buf *out, const struct tree_line *line)
+{
+	for (unsigned d = 1; d < line->depth; d++)
+		buf_puts(out, line->last[d] ? "    " : "│   ");
+	if (!line->depth)
+		return;
+	buf_puts(out, line->last[line->depth] ? "└" : "├");
+	buf_puts(out, line->kind == LINE_COPY ? "─▶ " : "── ");
+}
+
+static const char *sign_of(enum standing s)
+{
+	switch (standing_tone(s)) {
+	case TONE_GOOD:
+		return "✓";
+	case TONE_BAD:
+		return "✗";
+	case TONE_WAIT:
+		return "●";
+	default:
+		return "?";
+	}
+}
+
+static void put_sign(struct flow *f, struct buf *out, enum standing s)
+{
+	put_tone(out, &f->a, standing_tone(s), sign_of(s));
+	buf_putc(out, ' ');
+}
+
+static void put_service(struct buf *out, const char *before, const struct msg_copy *c)
+{
+	if (!c->consumer || !strcmp(c->consumer->service, c->queue))
+		return;
+	buf_puts(out, before);
+	if (*c->consumer->service)
+		text_safe(out, span_str(c->consumer->service));
+	else
+		buf_printf(out, "pid %" PRIu32, c->consumer->pid);
+}
+
+/* The time that a delivery took, of all of them when there were several. */
+static void put_held(struct buf *out, const struct msg_copy *c)
+{
+	char text[40];
+
+	if (c->settled_ns && c->delivered_ns)
+		buf_printf(out, "%s", fmt_duration(text, sizeof(text), c->settled_ns - c->delivered_ns));
+}
+
+static void put_standing(struct flow *f, struct buf *out, const struct finding *v)
+{
+	const struct msg_copy *c = v->copy;
+	char text[40];
+
+	switch (v->kind) {
+	case STANDS_DONE:
+		put_held(out, c);
+		put_service(out, ", ", c);
+		break;
+	case STANDS_WAITING:
+		buf_printf(out, "waiting %s", fmt_age(text, sizeof(text), &f->a, v->since_ns));
+		break;
+	case STANDS_DELIVERED:
+		buf_puts(out, "delivered");
+		put_service(out, " to ", c);
+		buf_printf(out, " %s ago, not acked", fmt_age(text, sizeof(text), &f->a, v->since_ns));
+		break;
+	case STANDS_DEAD_LETTERED:
+		buf_puts(out, *v->reason ? v->reason : "dead-lettered");
+		put_service(out, " by ", c);
+		break;
+	default:
+		buf_puts(out, standing_json(v->kind));
+		put_service(out, " by ", c);
+	}
+	if (c->deliveries > 1)
+		buf_printf(out, ", %" PRIu32 " deliveries", c->deliveries);
+	if (v->kind == STANDS_DEAD_LETTERED || v->kind == STANDS_REJECTED) {
+		buf_puts(out, !c->settled_ns || !c->delivered_ns ? ""
+			      : c->deliveries > 1                ? ", the last "
+								 : ", ");
+		put_held(out, c);
+	}
+}
+
+static void note_link(struct text_line *out, const struct msg_link *k)
+{
+	bool away = k->kind == LINK_REPLAY_OF || k->kind == LINK_SAME_FLOW || k->kind == LINK_RETRY_OF;
+
+	buf_puts(&out->note, link_words(k->kind));
+	if (away)
+		buf_printf(&out->note, " m%" PRIu64, k->src);
+	if (k->confidence < 1)
+		buf_printf(&out->note, ", %.3g", k->confidence);
+	if (*k->evidence) {
+		buf_puts(&out->note, ": ");
+		text_safe(&out->note, span_str(k->evidence));
+	}
+}
+
+/* "shop ── order.created ──▶ exchange orders" */
+static void put_send(struct buf *out, const struct tree_line *line)
+{
+	const struct msg *m = line->node->m;
+	struct buf to = {0};
+	bool sender_shown = line->kind == LINE_EFFECT && line->node->via != NO_NODE;
+
+	if (!sender_shown) {
+		const char *who = m->row.origin == ORIGIN_BROKER ? "the broker"
+				  : *m->row.service              ? m->row.service
+				  : m->row.pid                   ? "a process"
+								 : "somebody not seen";
+
+		text_safe(out, span_str(who));
+		buf_puts(out, " ── ");
+	}
+	text_safe(out, span_str(*m->row.type          ? m->row.type
+				: *m->row.routing_key ? m->row.routing_key
+						      : "message"));
+	buf_puts(out, " ──▶ ");
+	put_destination(&to, m);
+	text_safe(out, buf_span(&to));
+	buf_free(&to);
+}
+
+static int copy_line(struct flow *f, const struct tree_line *line, struct text_line *out)
+{
+	const struct tree_node *n = line->node;
+	struct finding v;
+	int err = judge_copy(f->j, n->m, line->copy, &v, &f->e);
+
+	if (err)
+		return err;
+	text_safe(&out->text, span_str(*line->copy->queue ? line->copy->queue : "(unknown queue)"));
+	buf_puts(&out->text, "   ");
+	put_sign(f, &out->text, v.kind);
+	put_standing(f, &out->text, &v);
+	/* a dead-letter message has no line of its own */
+	if (n->parent != NO_NODE && n->link->kind == LINK_DEAD_LETTER_OF)
+		out->id = n->m->row.id;
+	if (!f->replay && (v.kind == STANDS_DEAD_LETTERED || v.kind == STANDS_REJECTED)) {
+		const struct msg *m = v.dead ? v.dead : n->m;
+
+		f->replay = was_replayed(m) ? 0 : m->row.id;
+	}
+	return 0;
+}
+
+static int message_line(struct flow *f, const struct tree_line *line, struct text_line *out)
+{
+	const struct tree_node *n = line->node;
+	struct finding v;
+	int err = 0;
+
+	put_send(&out->text, line);
+	out->id = n->m->row.id;
+	if (!n->m->copies_n) {
+		err = judge_message(f->j, n->m, &v, &f->e);
+		buf_puts(&out->text, "   ");
+		if (!err)
+			put_sign(f, &out->text, v.kind);
+		if (!err)
+			buf_puts(&out->text, v.kind == STANDS_NOT_SEEN
+						     ? "confirmed, where it went was not seen"
+						     : standing_json(v.kind));
+	}
+	if (n->link)
+		note_link(out, n->link);
+	return err;
+}
+
+static int on_line(void *ctx, const struct tree_line *line)
+{
+	struct flow *f = ctx;
+	struct text_line *out;
+
+	if (f->n == f->cap) {
+		size_t cap = f->cap ? 2 * f->cap : 64;
+		struct text_line *p = reallocarray(f->lines, cap, sizeof(*p));
+
+		if (!p)
+			return err_set(&f->e, -ENOMEM, "out of memory");
+		f->lines = p;
+		f->cap = cap;
+	}
+	out = &f->lines[f->n++];
+	memset(out, 0, sizeof(*out));
+	put_time(f, &out->time, line);
+	put_branches(&out->text, line);
+	return line->kind == LINE_COPY ? copy_line(f, line, out) : message_line(f, line, out);
+}
+
+static void print_lines(struct flow *f)
+{
+	unsigned width = 0, line_width = out_width(), used;
+	struct buf line = {0};
+	char id[24];
+
+	for (size_t i = 0; i < f->n; i++) {
+		unsigned w = text_width(buf_span(&f->lines[i].text));
+
+		width = w > width && w <= TEXT_WIDTH ? w : width;
+	}
+	for (size_t i = 0; i < f->n; i++) {
+		struct text_line *t = &f->lines[i];
+
+		buf_put_span(&line, buf_span(&t->time));
+		buf_puts(&line, "  ");
+		buf_put_span(&line, buf_span(&t->text));
+		if (t->id) {
+			for (used = text_width(buf_span(&t->text)); used < width + 2; used++)
+				buf_putc(&line, ' ');
+			snprintf(id, sizeof(id), "m%" PRIu64, t->id);
+			put_tone(&line, &f->a, TONE_BOLD, id);
+		}
+		if (t->note.n) {
+			used = text_width(buf_span(&line)) + 2;
+			buf_puts(&line, "  ");
+			buf_puts(&line, tone_sgr(TONE_DIM, f->a.color));
+			text_cut(&line, buf_span(&t->note),
+				line_width == UINT32_MAX ? UINT32_MAX
+				: line_width > used + 20 ? line_width - used
+							 : 20);
+			buf_puts(&line, tone_sgr(TONE_PLAIN, f->a.color));
+		}
+		say_line(stdout, &line);
+	}
+	buf_free(&line);
+}
+
+static void close_text(struct flow *f, uint64_t asked)
+{
+	struct buf line = {0};
+
+	if (f->t->total > f->t->n) {
+		put_count(&line, f->t->n, "message is", "messages are");
+		buf_puts(&line, " shown of ");
+		put_count(&line, f->t->total, "message", "messages");
+		buf_printf(&line, " of this flow: those nearest to m%" PRIu64 ". --limit shows more.", asked);
+		say_line(stdout, &line);
+	}
+	put_as_of(&line, &f->a);
+	say_line(stdout, &line);
+	buf_printf(&line, "next: evtrace where m%" PRIu64, asked);
+	if (f->replay)
+		buf_printf(&line, "   evtrace replay m%" PRIu64, f->replay);
+	say_line(stdout, &line);
+	buf_free(&line);
+}
+
+/* --- JSON --- */
+
+static void print_object(struct buf *out)
+{
+	buf_putc(out, '\n');
+	fwrite(out->p, 1, out->n, stdout);
+	buf_clear(out);
+}
+
+static int node_json(struct flow *f, const struct tree_node *n, struct buf *out)
+{
+	const struct msg *m = n->m;
+	struct json j = {.out = out};
+	int err = 0;
+
+	json_obj(&j);
+	json_kv_str(&j, "type", "node");
+	put_message_json(&j, &f->a, &m->row);
+	if (n->parent != NO_NODE) {
+		json_id(&j, "parent", f->t->nodes[n->parent].m->row.id);
+		json_kv_str(&j, "parent_kind", link_kind_name(n->link->kind));
+		if (n->via != NO_NODE)
+			json_kv_str(&j, "parent_queue", f->t->nodes[n->parent].m->copies[n->via].queue);
+	}
+	json_key(&j, "copy_list");
+	json_arr(&j);
+	for (size_t i = 0; i < m->copies_n && !err; i++) {
+		struct finding v;
+
+		err = judge_copy(f->j, m, &m->copies[i], &v, &f->e);
+		json_obj(&j);
+		if (!err)
+			put_copy_json(&j, &f->a, f->j, &v);
+		json_obj_end(&j);
+	}
+	json_arr_end(&j);
+	json_obj_end(&j);
+	print_object(out);
+	return err;
+}
+
+static int print_json(struct flow *f)
+{
+	struct buf out = {0};
+	int err = 0;
+
+	for (size_t i = 0; i < f->t->n && !err; i++)
+		err = node_json(f, &f->t->nodes[i], &out);
+	for (size_t i = 0; i < f->t->n && !err; i++) {
+		const struct msg *m = f->t->nodes[i].m;
+
+		for (size_t k = 0; k < m->links_n; k++) {
+			struct json j = {.out = &out};
+
+			if (m->links[k].dst != m->row.id)
+				continue;
+			json_obj(&j);
+			put_link_json(&j, &m->links[k]);
+			json_obj_end(&j);
+			print_object(&out);
+		}
+	}
+	if (!err)
+		print_coverage_json(&f->a, NULL, false);
+	buf_free(&out);
+	return err;
+}
+
+/* --- which flow --- */
+
+/* All that was found has to be of one flow; its oldest message stands for it. */
+static int one_flow(struct flow *f, const uint64_t *ids, size_t n, int argc, char **argv)
+{
+	struct msg *first = NULL, *m;
+	uint64_t id;
+	int err = loader_get(f->l, ids[0], &first, &f->e);
+
+	for (size_t i = 1; i < n && !err; i++) {
+		err = loader_get(f->l, ids[i], &m, &f->e);
+		if (!err && m->row.flow != first->row.flow) {
+			err = resolve_message(f->a.store, argc, argv, &id, &f->e); /* says which there are */
+			return err ? err : -EAGAIN;
+		}
+	}
+	return err;
+}
+
+static int run(struct flow *f, int argc, char **argv)
+{
+	size_t max = !f->a.limit || f->a.limit > FLOW_MAX ? FLOW_MAX : (size_t)f->a.limit, n = 0;
+	uint64_t ids[ASKED_MAX];
+	bool more = false;
+	int err;
+
+	err = resolve_messages(f->a.store, argc, argv, ASKED_MAX, ids, &n, &more, &f->e);
+	if (!err)
+		err = loader__new(f->a.store, &f->l, &f->e);
+	if (!err)
+		err = judge__new(f->l, &f->j, &f->e);
+	if (!err)
+		err = one_flow(f, ids, n, argc, argv);
+	if (!err)
+		err = tree__new(f->l, ids[n - 1], max, &f->t, &f->e);
+	if (!err && f->a.json)
+		err = print_json(f);
+	if (!err && !f->a.json)
+		err = tree_walk(f->t, on_line, f);
+	if (err)
+		return answer_fail(&f->a, err, &f->e);
+	if (!f->a.json) {
+		print_lines(f);
+		close_text(f, ids[n - 1]);
+	}
+	return EXIT_FOUND;
+}
+
+int cmd_flow(int argc, char **argv)
+{
+	static const struct option longopts[] = {COMMON_LONGOPTS, {0}};
+	struct common c = {0};
+	struct flow f = {0};
+	int opt, code;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
+		if (opt == 'h') {
+			text_print(stdout, span_str(help));
+			return EXIT_FOUND;
+		}
+		code = common_option(&c, opt, optarg);
+		if (code <= 0)
+			return code ? EXIT_USAGE : cmd_bad_option("flow", argc, argv, opt);
+	}
+	if (optind == argc) {
+		fputs("evtrace flow: of which message? an id like m42, or what find would look for\n",
+			stderr);
+		return EXIT_USAGE;
+	}
+	code = answer__open(&f.a, "flow", &c, FLOW_LIMIT);
+	if (!code)
+		code = run(&f, argc - optind, argv + optind);
+	for (size_t i = 0; i < f.n; i++) {
+		buf_free(&f.lines[i].time);
+		buf_free(&f.lines[i].text);
+		buf_free(&f.lines[i].note);
+	}
+	free(f.lines);
+	tree__free(f.t);
+	judge__free(f.j);
+	loader__free(f.l);
+	answer__close(&f.a);
+	return code;
+}

@@ -1,0 +1,44 @@
+/* Every queue at a glance: what came and went, what waits, who takes it and how long that lasts. */
+#ifndef EVTRACE_QUERY_QUEUES_H
+#define EVTRACE_QUERY_QUEUES_H
+
+#include "query/catalogue.h"
+#include "query/query.h"
+
+#define QUEUES_MAX     10000 /* queues in one answer */
+#define QUEUE_SERVICES 4     /* of its consumers, named */
+
+struct queue_row {
+	const char *name, *vhost, *broker;
+	bool deleted;
+	uint64_t in, out; /* copies that came, and that were settled, within the window */
+	uint64_t waiting, unsettled, redelivered, dead;
+	int64_t oldest_ns;  /* since when the oldest waits, 0 none */
+	unsigned consumers; /* subscriptions that were not seen to end */
+	struct {
+		const char *service;
+		unsigned n;
+	} services[QUEUE_SERVICES];
+	bool has_queue_time, has_consumer_time;
+	int64_t queue_p50, queue_p99;       /* from queued to delivered */
+	int64_t consumer_p50, consumer_p99; /* from delivered to settled */
+};
+
+struct queues {
+	struct queue_row *rows; /* by name */
+	size_t n;
+	bool more;
+	uint64_t copies; /* looked at */
+};
+
+struct queues_opts {
+	int64_t window_from_ns, window_to_ns;
+	bool (*tick)(void *ctx, uint64_t copies);
+	void *ctx;
+};
+
+/* -EINTR when tick() ended it. */
+int queues__new(struct store *s, const struct queues_opts *o, struct queues **ret, struct err *e);
+void queues__free(struct queues *q);
+
+#endif
