@@ -44,9 +44,7 @@ static int fill(struct input *in, size_t want, struct err *e)
 	in->head = 0;
 	if (!buf_reserve(&in->buf, want > READ_SIZE ? want : READ_SIZE))
 		return err_set(e, -ENOMEM, "cannot read %s: out of memory", in->path);
-	do
-		n = read(in->fd, in->buf.p + in->buf.n, in->buf.cap - in->buf.n);
-	while (n < 0 && errno == EINTR);
+	n = read(in->fd, in->buf.p + in->buf.n, in->buf.cap - in->buf.n);
 	if (n < 0)
 		return err_set(e, -errno, "cannot read %s at byte %llu: %s", in->path,
 			(unsigned long long)(in->off + in->buf.n), strerror(errno));

@@ -19,7 +19,7 @@ struct input {
 int input_open(struct input *in, const char *path, struct err *e);
 void input_close(struct input *in);
 /* Makes the next @n bytes visible: 0, -ENODATA when the file ends before (*ret is what there is), or what
- * reading met. *ret is valid until the next call. */
+ * reading met (-EINTR: a signal came while a pipe had nothing). *ret is valid until the next call. */
 int input_peek(struct input *in, size_t n, struct span *ret, struct err *e);
 /* @n bytes that were peeked at are done with. */
 void input_skip(struct input *in, size_t n);

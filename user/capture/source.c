@@ -30,7 +30,8 @@ static int not_a_source(const struct input *in, struct span head, struct err *e)
 		if (!span_eq(span_sub(head, 0, magic.n), magic))
 			continue;
 		err_set(e, -EINVAL, "%s is compressed (%s)", in->path, compressed[i].what);
-		err_hint(e, "%s FILE | evtrace import -", compressed[i].tool);
+		err_hint(e, "%s %s%sevtrace import -", compressed[i].tool, in->fd ? in->path : "",
+			in->fd ? " | " : "| ");
 		return -EINVAL;
 	}
 	if (!head.n)

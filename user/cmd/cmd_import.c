@@ -1,6 +1,5 @@
 /* evtrace import: record files and captures -> pipeline, as if they happened now; one session a file. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,7 +8,7 @@
 #include "base/number.h"
 #include "base/timefmt.h"
 #include "capture/recfile.h"
-#include "cmd/cmd.h"
+#include "cmd/answer.h"
 #include "pipeline.h"
 
 #define PAYLOAD_MAX (1ull << 30)
@@ -54,14 +53,6 @@ struct import {
 	int64_t first_ns, last_ns, started_mono, next_show_mono;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
-
 /* --- on the way --- */
 
 static int check_stop(struct import *im, int64_t ts_ns)
@@ -70,7 +61,7 @@ static int check_stop(struct import *im, int64_t ts_ns)
 		im->first_ns = ts_ns;
 	if (ts_ns > im->last_ns)
 		im->last_ns = ts_ns;
-	return interrupted ? -EINTR : 0;
+	return interrupted() ? -EINTR : 0;
 }
 
 static int on_chunk(void *ctx, const struct chunk *c)
@@ -219,8 +210,7 @@ static void read_coverage(const struct import *im, struct coverage *ret)
 
 static void put_connections(struct buf *b, const struct pipeline_stats *p)
 {
-	buf_printf(b, "%llu broker connection%s", (unsigned long long)p->conns_decoded,
-		p->conns_decoded == 1 ? "" : "s");
+	put_count(b, p->conns_decoded, "broker connection", "broker connections");
 	if (p->conns_other)
 		buf_printf(b, " · other %llu (ignored)", (unsigned long long)p->conns_other);
 	if (p->conns_encrypted)
@@ -236,22 +226,24 @@ static void tell_file(const struct import *im)
 	const struct coverage *a = &im->after, *z = &im->before;
 	uint64_t lost = a->gap_bytes - z->gap_bytes + a->lost_bytes - z->lost_bytes;
 	uint64_t gaps = a->gaps - z->gaps + a->lost_records - z->lost_records;
-	char t1[40], t2[40];
+	char text[40];
 	struct buf b = {0};
 
 	text_safe(&b, span_str(im->path));
-	buf_printf(&b, " (%s, %s", im->info.kind, fmt_size(t1, sizeof(t1), im->bytes));
+	buf_printf(&b, " (%s, %s", im->info.kind, fmt_size(text, sizeof(text), im->bytes));
 	if (im->last_ns > im->first_ns)
-		buf_printf(&b, " over %s", fmt_duration(t2, sizeof(t2), im->last_ns - im->first_ns));
-	buf_printf(&b, "): %s messages on ", fmt_count(t1, sizeof(t1), a->messages - z->messages));
+		buf_printf(&b, " over %s", fmt_duration(text, sizeof(text), im->last_ns - im->first_ns));
+	buf_puts(&b, "): ");
+	put_count(&b, a->messages - z->messages, "message", "messages");
+	buf_puts(&b, " on ");
 	put_connections(&b, &im->stats);
-	if (gaps)
-		buf_printf(&b, "; %s lost in %s gaps", fmt_size(t1, sizeof(t1), lost),
-			fmt_count(t2, sizeof(t2), gaps));
-	else
+	if (gaps) {
+		buf_printf(&b, "; lost %s in ", fmt_size(text, sizeof(text), lost));
+		put_count(&b, gaps, "gap", "gaps");
+	} else {
 		buf_puts(&b, "; nothing lost");
-	buf_putc(&b, '\n');
-	text_print(stdout, buf_span(&b));
+	}
+	say_line(stdout, &b);
 	buf_free(&b);
 }
 
@@ -287,7 +279,7 @@ static int import_file(struct import *im, const char *path, bool *go_on)
 	read_coverage(im, &im->after);
 	tell_file(im);
 	im->before = im->after;
-	*go_on &= !interrupted;
+	*go_on &= !interrupted();
 	return code;
 }
 
@@ -295,17 +287,18 @@ static int import_file(struct import *im, const char *path, bool *go_on)
 
 static void tell_store(const struct import *im)
 {
-	const struct coverage *c = &im->after;
-	char since[40], until[40], count[40];
+	struct answer a = {.cov = im->after, .now_ns = now_wall_ns()};
 	struct buf b = {0};
 
-	buf_printf(&b, "%s holds %s messages", im->store, fmt_count(count, sizeof(count), c->messages));
-	if (c->since_ns)
-		buf_printf(&b, ", from %s to %s", fmt_rfc3339(since, sizeof(since), c->since_ns),
-			fmt_rfc3339(until, sizeof(until), c->until_ns));
-	buf_printf(&b, ".   next: evtrace find%s%s WORDS\n", im->common.store ? " --store " : "",
+	buf_printf(&b, "%s holds ", im->store);
+	put_count(&b, a.cov.messages, "message", "messages");
+	if (a.cov.since_ns) {
+		buf_puts(&b, ", ");
+		put_span(&b, &a);
+	}
+	buf_printf(&b, ".   next: evtrace find%s%s WORDS", im->common.store ? " --store " : "",
 		im->common.store ? im->store : "");
-	text_print(stdout, buf_span(&b));
+	say_line(stdout, &b);
 	buf_free(&b);
 }
 
@@ -359,7 +352,6 @@ static bool parse_args(struct import *im, int argc, char **argv, int *ret)
 
 int cmd_import(int argc, char **argv)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
 	struct import im = {0};
 	struct err e = {0};
 	bool go_on = true, read_any = false;
@@ -372,8 +364,7 @@ int cmd_import(int argc, char **argv)
 	else if (store_default_path(im.store, sizeof(im.store), &e))
 		return cmd_fail("import", EXIT_STORE, &e);
 	im.tty = isatty(STDERR_FILENO);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
+	interrupts_catch();
 	read_coverage(&im, &im.before);
 	for (int i = optind; i < argc && go_on; i++) {
 		int file_code = import_file(&im, argv[i], &go_on);
