@@ -105,7 +105,7 @@ $(TESTS) $(WORK): $(O)/%: %.c $(LIB)
 
 $(CLIENTS): $(O)/%: %.c
 	$(call msg,CLIENT,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -o $@ $< -lrabbitmq -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -o $@ $< -lrabbitmq -lz -lpthread
 
 $(FUZZ): $(O)/%: %.c $(SRCS)
 	$(call msg,FUZZ,$@)
