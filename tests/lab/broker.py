@@ -13,6 +13,7 @@ import time
 
 # The scripts in /usr/sbin switch to the user rabbitmq; this one does not.
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+CTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 START_TIMEOUT = 60
 
 
@@ -78,7 +79,7 @@ class Broker:
     def __init__(self, directory):
         self.dir = os.path.realpath(directory)
         self.state = os.path.join(self.dir, "broker.json")
-        self.port = 0
+        self.port = self.dist = self.epmd = 0
         self.pids = {}
 
     @property
@@ -92,12 +93,12 @@ class Broker:
     def load(self):
         with open(self.state) as f:
             saved = json.load(f)
-        self.port, self.pids = saved["port"], saved["pids"]
+        self.port, self.dist, self.epmd, self.pids = saved["port"], saved["dist"], saved["epmd"], saved["pids"]
         return self
 
     def _save(self):
         with open(self.state, "w") as f:
-            json.dump({"port": self.port, "pids": self.pids}, f)
+            json.dump({"port": self.port, "dist": self.dist, "epmd": self.epmd, "pids": self.pids}, f)
 
     def _spawn(self, name, argv, env):
         log = open(os.path.join(self.dir, name + ".out"), "ab")
@@ -109,7 +110,7 @@ class Broker:
         self._save()
         return p
 
-    def env(self, dist, epmd):
+    def env(self):
         d = self.dir
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -125,9 +126,9 @@ class Broker:
             "RABBITMQ_ADVANCED_CONFIG_FILE": d + "/none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": d + "/enabled_plugins",
             "RABBITMQ_PID_FILE": d + "/rabbitmq.pid",
-            "RABBITMQ_DIST_PORT": str(dist),
+            "RABBITMQ_DIST_PORT": str(self.dist),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(epmd),
+            "ERL_EPMD_PORT": str(self.epmd),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             # Makes the start script exec the server instead of waiting for it: its pid is ours.
             "RUNNING_UNDER_SYSTEMD": "1",
@@ -140,7 +141,7 @@ class Broker:
         os.makedirs(self.dir, exist_ok=True)
         if os.path.exists(self.state):
             raise BrokerError("%s is in use: a broker was started there already" % self.dir)
-        self.port, dist, epmd = free_ports(3)
+        self.port, self.dist, self.epmd = free_ports(3)
         with open(os.path.join(self.dir, "rabbitmq.conf"), "w") as f:
             f.write("listeners.tcp.1 = 127.0.0.1:%d\n"
                     "disk_free_limit.absolute = 1MB\n"
@@ -148,10 +149,10 @@ class Broker:
                     "log.file.level = info\n" % self.port)
         with open(os.path.join(self.dir, "enabled_plugins"), "w") as f:
             f.write("[].\n")
-        env = self.env(dist, epmd)
+        env = self.env()
         try:
             # In the foreground, so that its pid is known; the node would start one that outlives it.
-            self._spawn("epmd", ["epmd", "-port", str(epmd), "-address", "127.0.0.1"], env)
+            self._spawn("epmd", ["epmd", "-port", str(self.epmd), "-address", "127.0.0.1"], env)
             server = self._spawn("server", [SERVER], env)
             self._wait_ready(server)
         except BaseException:
@@ -176,6 +177,14 @@ class Broker:
                 return f.read()[-800:]
         except OSError:
             return "(none)"
+
+    def ctl(self, *args):
+        """rabbitmqctl on this node."""
+        r = subprocess.run([CTL, *args], env=self.env(), cwd=self.dir, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        if r.returncode:
+            raise BrokerError("rabbitmqctl %s: %s" % (" ".join(args), r.stdout.decode(errors="replace")[-500:]))
+        return r.stdout.decode()
 
     def stop(self):
         """Ends the node and its epmd. The data is thrown away anyway, so patience is short."""

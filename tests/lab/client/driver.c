@@ -46,7 +46,6 @@ static struct {
 	bool mandatory, rich, no_mid, no_ack, get, leave;
 	amqp_table_t headers; /* of --rich */
 } opt = {
-	.url = "amqp://guest:guest@127.0.0.1:5672/%2F",
 	.exchange = "",
 	.prefix = "m",
 	.connections = 1,
@@ -139,7 +138,7 @@ static unsigned local_port(int fd)
 static void client_open(struct client *c)
 {
 	struct amqp_connection_info info;
-	char *url = strdup(opt.url), path[512];
+	char *url = strdup(opt.url ? opt.url : ""), path[512];
 	amqp_socket_t *s;
 
 	if (!url || amqp_parse_url(url, &info))
@@ -511,6 +510,7 @@ static void answer(struct client *c, int ch, uint64_t tag, bool redelivered)
 	long n = atomic_fetch_add(&count, 1);
 
 	if (opt.no_ack) {
+		fprintf(c->log, "S\t%u\t%d\t%llu\t0\tauto\n", c->port, ch, (unsigned long long)tag);
 		atomic_fetch_add(&settled, 1);
 		return;
 	}
@@ -697,6 +697,7 @@ int main(int argc, char **argv)
 	if (argc < 2 || (strcmp(argv[1], "pub") && strcmp(argv[1], "sub")))
 		usage(argc < 2 ? "" : argv[1]);
 	run = *argv[1] == 'p' ? publisher : consumer;
+	opt.url = getenv("AMQP_URL");
 	options(argv + 2);
 	opt.headers = rich_headers();
 	if (opt.connections < 1 || opt.connections > MAX_LIST || opt.channels < 1 ||
