@@ -43,7 +43,7 @@ static struct {
 	struct list keys, queues, sizes, binds;
 	int connections, channels, warm, window, tx, prefetch, multiple, requeue_every, reject_every;
 	long messages, total;
-	bool mandatory, rich, no_mid, no_ack, get, leave;
+	bool mandatory, rich, no_mid, no_ack, get, leave, time;
 	amqp_table_t headers; /* of --rich */
 } opt = {
 	.exchange = "",
@@ -54,7 +54,7 @@ static struct {
 	.multiple = 1,
 };
 
-static atomic_long settled;
+static atomic_long settled, first_ns, last_ns;
 
 /* One connection, one thread. */
 struct client {
@@ -116,6 +116,14 @@ static void touch(const char *path)
 	if (fd < 0)
 		die(path);
 	close(fd);
+}
+
+static long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 static void sleep_ms(long ms)
@@ -507,7 +515,12 @@ static void log_delivery(struct client *c, int ch, uint64_t tag, const char *que
 static void answer(struct client *c, int ch, uint64_t tag, bool redelivered)
 {
 	static atomic_long count;
-	long n = atomic_fetch_add(&count, 1);
+	long n = atomic_fetch_add(&count, 1), none = 0;
+
+	if (opt.time) {
+		last_ns = now_ns();
+		atomic_compare_exchange_strong(&first_ns, &none, last_ns);
+	}
 
 	if (opt.no_ack) {
 		fprintf(c->log, "S\t%u\t%d\t%llu\t0\tauto\n", c->port, ch, (unsigned long long)tag);
@@ -647,7 +660,7 @@ static const struct {
 	{"--messages", LONG, &opt.messages}, {"--total", LONG, &opt.total},
 	{"--mandatory", SWITCH, &opt.mandatory}, {"--rich", SWITCH, &opt.rich},
 	{"--no-mid", SWITCH, &opt.no_mid}, {"--no-ack", SWITCH, &opt.no_ack}, {"--get", SWITCH, &opt.get},
-	{"--leave", SWITCH, &opt.leave}};
+	{"--leave", SWITCH, &opt.leave}, {"--time", SWITCH, &opt.time}};
 
 static void usage(const char *word)
 {
@@ -720,5 +733,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < opt.connections; i++)
 		pthread_join(threads[i], NULL);
 	free(clients);
+	if (opt.time && run == consumer)
+		printf("%ld messages in %.6f s\n", settled, (double)(last_ns - first_ns) / 1e9);
 	return 0;
 }
