@@ -1,8 +1,8 @@
 """Compares a store with what the drivers wrote down: every publish, delivery and settlement must be there with
 exact routing, properties, body and state, or be covered by a counted gap.
 
-The catalogue is read as any operator may read it (SQLite), the payload blocks after user/store/block.h with
-code of their own, so that a fault of evtrace's reader cannot hide one of its writer.
+The catalogue is read as any operator may read it (SQLite, the documented views), the payload blocks after
+user/store/block.h with code of their own, so that a fault of evtrace's reader cannot hide one of its writer.
 """
 import collections
 import ctypes
@@ -14,15 +14,7 @@ import zlib
 
 from pika import spec
 
-# The persisted numbers of user/correlate/record.h and user/proto/op.h.
-STATES = ["unknown", "sent", "confirmed", "returned", "queued", "delivered", "acked", "requeued", "rejected",
-          "dead-lettered", "expired", "purged"]
-SEND, CONFIRM, RETURN, RECEIVE, SETTLE = 1, 2, 3, 4, 5
-SETTLES = {"ack": 1, "requeue": 2, "reject": 3, "auto": 4, "lost": 5}
-SETTLE_LOST = 5
-ORIGIN_CLIENT, ORIGIN_BROKER, ORIGIN_UNSEEN = 1, 2, 3
-MSGF_CONFIRMED = 0x01000000
-F_TRUNCATED, F_REDELIVERED, F_NEGATIVE, F_PULLED = 0x1, 0x4, 0x20, 0x2000
+F_PULLED = 0x2000  # OPF_PULLED of user/proto/op.h
 
 
 # --- what the drivers did ---
@@ -148,9 +140,12 @@ def message_id(envelope):
 
 
 class Message:
+    """A row of the view `messages`, with its bytes and its copies."""
+
     def __init__(self, row):
         self.__dict__.update(dict(row))
         self.copies, self.envelope, self.body, self.mid = [], None, None, ""
+        self.port = port_of(self.client_addr)
 
 
 class Store:
@@ -160,15 +155,13 @@ class Store:
         self.db.row_factory = sqlite3.Row
         self.payloads = Payloads(path, self.db)
         self.messages = {}
-        for r in self.db.execute("""SELECT m.*, x.text exchange_name, k.text key_name, p.pid pid,
-                c.client_addr client_addr FROM message m LEFT JOIN name x ON x.id = m.exchange
-                LEFT JOIN name k ON k.id = m.routing_key LEFT JOIN process p ON p.id = m.process
+        for r in self.db.execute("""SELECT m.*, c.client_addr FROM messages m
                 LEFT JOIN connection c ON c.id = m.connection ORDER BY m.payload"""):
             m = self.messages[r["id"]] = Message(r)
             if m.payload:
                 m.envelope, m.body = self.payloads.get(m.payload)
                 m.mid = message_id(m.envelope)
-        for r in self.db.execute("SELECT c.*, n.text queue_name FROM copy c LEFT JOIN name n ON n.id = c.queue ORDER BY c.id"):
+        for r in self.db.execute("SELECT * FROM copies ORDER BY id"):
             self.messages[r["message"]].copies.append(dict(r))
         # A dead-lettered copy that nobody took has no bytes of its own.
         for m in sorted(self.messages.values(), key=lambda m: m.id):
@@ -177,16 +170,17 @@ class Store:
                     self.messages[c["dead_letter"]].mid = m.mid
 
     def operations(self, kind):
-        for r in self.db.execute("""SELECT o.*, c.client_addr, p.pid pid FROM operation o
-                LEFT JOIN connection c ON c.id = o.connection LEFT JOIN process p ON p.id = o.process
-                WHERE o.kind = ?""", (kind,)):
-            yield r
+        """(port, channel, tag), row."""
+        for r in self.db.execute("""SELECT o.*, c.client_addr, t.flags FROM operations o JOIN operation t ON t.id = o.id
+                LEFT JOIN connection c ON c.id = o.connection WHERE o.kind = ?""", (kind,)):
+            yield (port_of(r["client_addr"]), r["channel"], r["tag"]), r
 
     def gaps(self):
-        return self.db.execute("SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(records), 0) FROM gap").fetchone()
+        return tuple(self.db.execute("SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(records), 0) FROM gaps").fetchone())
 
     def lost(self):
-        return self.db.execute("SELECT coalesce(sum(lost_records), 0), coalesce(sum(lost_bytes), 0) FROM session").fetchone()
+        return tuple(self.db.execute(
+            "SELECT coalesce(sum(lost_records), 0), coalesce(sum(lost_bytes), 0) FROM session").fetchone())
 
 
 def port_of(address):
@@ -218,7 +212,7 @@ class Judge:
         return self.faults
 
     def _gaps(self):
-        gaps, lost = tuple(self.store.gaps()), tuple(self.store.lost())
+        gaps, lost = self.store.gaps(), self.store.lost()
         had_gaps = bool(gaps[0] or lost[0] or lost[1])
         self.excused = had_gaps and self.excuses
         if had_gaps and not self.allow_gaps:
@@ -233,12 +227,12 @@ class Judge:
         """One message a publish: who, where to, properties and body."""
         by_mid, plain = collections.defaultdict(list), collections.Counter()
         for m in self.store.messages.values():
-            if m.origin != ORIGIN_CLIENT:
+            if m.origin != "client":
                 continue
             if m.mid:
                 by_mid[m.mid].append(m)
             else:
-                plain[m.pid, port_of(m.client_addr), m.channel, m.exchange_name, m.key_name, m.envelope,
+                plain[m.pid, m.port, m.channel, m.exchange or "", m.routing_key or "", m.envelope,
                       len(m.body or b""), zlib.crc32(m.body or b"")] += 1
         for p in self.logs.publishes:
             self.checked["publishes"] += 1
@@ -266,18 +260,18 @@ class Judge:
 
     def _same(self, p, m):
         for what, did, says in (
-                ("pid", p.pid, m.pid), ("port", p.port, port_of(m.client_addr)), ("channel", p.ch, m.channel),
-                ("exchange", p.exchange, m.exchange_name or ""), ("routing key", p.key, m.key_name or ""),
+                ("pid", p.pid, m.pid), ("port", p.port, m.port), ("channel", p.ch, m.channel),
+                ("exchange", p.exchange, m.exchange or ""), ("routing key", p.key, m.routing_key or ""),
                 ("properties", p.envelope, m.envelope), ("body size", p.size, m.body_size)):
             if did != says:
                 self.fault("%s: %s is %r, the store says %r", p.mid, what, did, says)
-        if self.confirms_known and bool(m.flags & MSGF_CONFIRMED) != (p.seq in self.logs.confirms.get((p.port, p.ch), ())):
+        if self.confirms_known and bool(m.confirmed) != (p.seq in self.logs.confirms.get((p.port, p.ch), ())):
             if p.mid not in self.logs.in_tx:
-                self._missing("%s: the store's mark for confirmed is wrong (flags %#x)", p.mid, m.flags)
-        if (p.mid in self.logs.returns or p.mid in self.logs.rolled_back) != (STATES[m.state] == "returned"):
-            self._missing("%s: came back %s, the store says %s", p.mid, p.mid in self.logs.returns, STATES[m.state])
+                self._missing("%s: the store's mark for confirmed (%d) is wrong", p.mid, m.confirmed)
+        if (p.mid in self.logs.returns or p.mid in self.logs.rolled_back) != (m.state == "returned"):
+            self._missing("%s: came back %s, the store says %s", p.mid, p.mid in self.logs.returns, m.state)
         if m.body is None or len(m.body) != p.size or zlib.crc32(m.body) != p.crc:
-            if not (self.excused or m.flags & F_TRUNCATED):
+            if not (self.excused or m.truncated):
                 self.fault("%s: the body of %d B differs (%d B in the store)", p.mid, p.size, len(m.body or b""))
 
     def _expected_copies(self):
@@ -311,7 +305,7 @@ class Judge:
         have = collections.defaultdict(list)
         for m in self.store.messages.values():
             for c in m.copies:
-                have[m.mid, c["queue_name"] or ""].append(c)
+                have[m.mid, c["queue"] or ""].append(c)
         if not any(p.mid for p in self.logs.publishes):
             return self._anonymous_copies()
         want = self._expected_copies()
@@ -326,7 +320,7 @@ class Judge:
             states = self._state(mid, queue, deliveries, settle)
             if not self.queues_known:
                 states = states | {"unknown"} if not deliveries else states
-            n, state = sum(c["deliveries"] for c in copies), STATES[copies[-1]["state"]]
+            n, state = sum(c["deliveries"] for c in copies), copies[-1]["state"]
             if n != deliveries:
                 self._missing("%s in %s: delivered %d times, the store says %d", mid, queue, deliveries, n)
             if state not in states:
@@ -334,7 +328,7 @@ class Judge:
         for (mid, queue), copies in have.items():
             if mid and mid not in self.logs.unwatched and (mid, queue) not in self.logs.final:
                 self.fault("%s has a copy in %r (%s), but it never was there", mid, queue,
-                           STATES[copies[-1]["state"]])
+                           copies[-1]["state"])
 
     def _anonymous_copies(self):
         """Messages that look alike: only their number in each state can be compared."""
@@ -343,25 +337,23 @@ class Judge:
             deliveries[d.queue] += 1
         for m in self.store.messages.values():
             for c in m.copies:
-                have[c["queue_name"], "deliveries"] += c["deliveries"]
+                have[c["queue"], "deliveries"] += c["deliveries"]
         for queue, n in deliveries.items():
             if have[queue, "deliveries"] != n:
                 self._missing("%s: %d deliveries, the store says %d", queue, n, have[queue, "deliveries"])
 
     def _operations(self):
         mids = {m.id: m.mid for m in self.store.messages.values()}
-        sends = collections.Counter((port_of(o["client_addr"]), o["channel"]) for o in self.store.operations(SEND))
-        published = collections.Counter((p.port, p.ch) for p in self.logs.publishes)
-        for key, n in published.items():
+        sends = collections.Counter(key[:2] for key, _ in self.store.operations("send"))
+        for key, n in collections.Counter((p.port, p.ch) for p in self.logs.publishes).items():
             if sends[key] != n:
                 self._missing("port %d channel %d: %d publishes, %d send operations", *key, n, sends[key])
-        confirms = collections.Counter((port_of(o["client_addr"]), o["channel"])
-                                       for o in self.store.operations(CONFIRM))
+        confirms = collections.Counter(key[:2] for key, _ in self.store.operations("confirm"))
         for key, tags in self.logs.confirms.items():
             if confirms[key] != len(tags) and self.confirms_known:
                 self._missing("port %d channel %d: %d publishes confirmed, %d confirm operations", *key, len(tags),
                               confirms[key])
-        returned = collections.Counter(mids.get(o["message"], "") for o in self.store.operations(RETURN))
+        returned = collections.Counter(mids.get(o["message"], "") for _, o in self.store.operations("return"))
         for mid in self.logs.returns:
             if mid not in self.logs.unwatched and returned[mid] != 1:
                 self._missing("%s was returned, the store has %d return operations", mid, returned[mid])
@@ -369,7 +361,7 @@ class Judge:
         self._settles()
 
     def _receives(self, mids):
-        have = {(port_of(o["client_addr"]), o["channel"], o["tag"]): o for o in self.store.operations(RECEIVE)}
+        have = dict(self.store.operations("receive"))
         for d in self.logs.deliveries:
             if d.mid in self.logs.unwatched:
                 continue
@@ -381,23 +373,22 @@ class Judge:
             if d.mid != mids.get(o["message"], ""):
                 self.fault("delivery %d on port %d channel %d is %s, the store says %s", d.tag, d.port, d.ch, d.mid,
                            mids.get(o["message"]))
-            if bool(o["flags"] & F_REDELIVERED) != d.redelivered or bool(o["flags"] & F_PULLED) != d.pulled:
+            if bool(o["redelivered"]) != d.redelivered or bool(o["flags"] & F_PULLED) != d.pulled:
                 self.fault("delivery of %s: redelivered %s pulled %s, the store has flags %#x", d.mid,
                            d.redelivered, d.pulled, o["flags"])
             if o["pid"] != d.pid:
                 self.fault("delivery of %s: taken by %s, the store says %s", d.mid, d.pid, o["pid"])
 
     def _settles(self):
-        have = {(port_of(o["client_addr"]), o["channel"], o["tag"]): o["settle"]
-                for o in self.store.operations(SETTLE)}
+        have = {key: o["settlement"] for key, o in self.store.operations("settle")}
         unwatched = {(d.port, d.ch, d.tag) for d in self.logs.deliveries if d.mid in self.logs.unwatched}
         for key, how in self.logs.settles.items():
             if key in unwatched:
                 continue
             self.checked["settlements"] += 1
-            if have.get(key) != SETTLES[how]:
+            if have.get(key) != how:
                 self._missing("delivery %d on port %d channel %d: %s, the store says %s", key[2], key[0], key[1], how,
-                              {v: k for k, v in SETTLES.items()}.get(have.get(key), "nothing"))
+                              have.get(key, "nothing"))
 
 
 def judge(store, log_paths, after_hold=False, ignore=None, **options):

@@ -17,8 +17,7 @@ import broker  # noqa: E402
 import judge  # noqa: E402
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-BUILD = os.path.join(ROOT, os.environ.get("BUILD", ".output"))
-EVTRACE = os.path.join(BUILD, "evtrace")
+EVTRACE = os.environ.get("EVTRACE", os.path.join(ROOT, ".output/evtrace"))
 # Clients are ordinary programs: a build with sanitizers does not change them.
 DRIVER = os.path.join(ROOT, ".output/tests/lab/client/driver")
 DRIVER_PY = os.path.join(ROOT, "tests/lab/client/driver.py")
@@ -141,6 +140,8 @@ class Lab:
         self.started, self.runs, self.passed, self.failed = [], 0, 0, 0
 
     def __enter__(self):
+        # tests/run ends a test whose time is over with SIGTERM: then too nothing may be left running.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self.broker.start()
         except BaseException:
