@@ -28,8 +28,8 @@ class Fault(Exception):
     pass
 
 
-def need():
-    """Ends the test as skipped where the machine lacks what it takes."""
+def need(fail=False):
+    """Ends the test as skipped (@fail: as failed) where the machine lacks what it takes."""
     why = None
     if os.geteuid() != 0:
         why = "tracing needs root"
@@ -37,6 +37,8 @@ def need():
         why = "this kernel has no BTF"
     else:
         why = broker.missing()
+    if why and fail:
+        sys.exit("%s: %s" % (os.path.basename(sys.argv[0]), why))
     if why:
         print("skipped: %s" % why)
         sys.exit(SKIP)
