@@ -290,7 +290,10 @@ class Judge:
                 continue
             c = want.setdefault((d.mid, d.queue), [0, None])
             c[0] += 1
-            c[1] = self.logs.settles.get((d.port, d.ch, d.tag), "lost")
+            # Connections' logs are not in one order; but after an ack or a rejection there is no next delivery.
+            how = self.logs.settles.get((d.port, d.ch, d.tag), "lost")
+            if c[1] not in ("ack", "auto", "reject"):
+                c[1] = how
         return want
 
     def _state(self, mid, queue, deliveries, settle):

@@ -133,13 +133,37 @@ class Recorder:
             self.process.wait()
 
 
-class Lab:
+class Cases:
+    """Counts what passes; the last line is what tests/run reads."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def case(self, name, fn):
+        try:
+            fn()
+            self.passed += 1
+            if os.environ.get("V"):
+                print("ok   %s" % name, flush=True)
+        except Exception as e:
+            self.failed += 1
+            if not isinstance(e, Fault):
+                traceback.print_exc()
+            print("FAIL %s: %s" % (name, e), flush=True)
+
+    def end(self):
+        print("cases: %d passed, %d failed" % (self.passed, self.failed))
+        return 1 if self.failed else 0
+
+
+class Lab(Cases):
     """A directory, a broker in it, and what is started meanwhile; leaving ends all of it."""
 
     def __init__(self, name):
+        super().__init__()
         self.dir = tempfile.mkdtemp(prefix="evtrace-lab-%s-" % name)
         self.broker = broker.Broker(os.path.join(self.dir, "broker"))
-        self.started, self.runs, self.passed, self.failed = [], 0, 0, 0
+        self.started, self.runs = [], 0
 
     def __enter__(self):
         # tests/run ends a test whose time is over with SIGTERM: then too nothing may be left running.
@@ -195,22 +219,6 @@ class Lab:
         pub = self.driver("pub", d + "/pub", *pub, url=url)
         line = "%s & while [ ! -e %s ]; do sleep 0.02; done; %s && wait $!" % (shlex.join(sub), ready, shlex.join(pub))
         return line, d
-
-    def case(self, name, fn):
-        try:
-            fn()
-            self.passed += 1
-            if os.environ.get("V"):
-                print("ok   %s" % name, flush=True)
-        except Exception as e:
-            self.failed += 1
-            if not isinstance(e, Fault):
-                traceback.print_exc()
-            print("FAIL %s: %s" % (name, e), flush=True)
-
-    def end(self):
-        print("cases: %d passed, %d failed" % (self.passed, self.failed))
-        return 1 if self.failed else 0
 
 
 def logs(directory):

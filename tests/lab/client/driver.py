@@ -243,8 +243,9 @@ def settlements(c, p):
     ch.basic_cancel("eager")
     c.nack(ch, tags[8], requeue=True, multiple=True)   # 7 8
     c.reject(ch, tags[9], requeue=True)
+    again = c.channel()                     # another number: tags begin anew on each channel
     ch.close()                              # 10 11 are given back
-    ch = c.channel()
+    ch = again
     for _ in range(3):
         c.ack(ch, c.get(ch, p + "q"))
     last = c.get(ch, p + "q")
