@@ -298,7 +298,7 @@ class Judge:
 
     def _state(self, mid, queue, deliveries, settle):
         if (mid, queue) in self.logs.final:
-            return {self.logs.final[mid, queue]}
+            return set(self.logs.final[mid, queue].split("/"))
         if not deliveries:
             return {"queued"}
         dead = "dead-lettered" if queue in self.logs.dead_letter else "rejected"

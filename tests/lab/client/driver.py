@@ -3,7 +3,7 @@
 after TAG) and writes down what it truly did, in the form that driver.c explains; and three kinds of lines more, for what only the scenario knows:
    Q queue exchange key      the queue's dead-letter exchange and key
    W mid queue,queue         where the message must have been routed
-   F mid queue state         the state in which it must end there, when settlements alone do not say it
+   F mid queue state[/state] the state in which it must end there, when settlements alone do not say it
 """
 import decimal
 import os
@@ -276,7 +276,7 @@ def dead_letters(c, p):
     kept = c.publish(ch, "", p + "small", routes=[p + "small"])
     c.ack(ch, c.get(ch, p + "dead"))
     for mid, q in ((refused, "work"), (late, "short"), (pushed, "small")):
-        c.write("F", mid, p + q, "dead-lettered")
+        c.write("F", mid, p + q, "dead-lettered/expired" if q == "short" else "dead-lettered")
         c.write("F", mid, p + "dead", "acked")
     c.write("F", kept, p + "small", "queued")
 
