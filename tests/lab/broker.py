@@ -64,10 +64,10 @@ def wait_gone(pids, timeout):
     return True
 
 
-def accepts_amqp(port):
+def accepts_amqp(port, host="127.0.0.1"):
     """True when the broker answers a protocol header with a method frame (Connection.Start)."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 2) as s:
+        with socket.create_connection((host, port), 2) as s:
             s.settimeout(5)
             s.sendall(b"AMQP\0\0\x09\x01")
             return s.recv(1) == b"\x01"
@@ -143,10 +143,12 @@ class Broker:
             raise BrokerError("%s is in use: a broker was started there already" % self.dir)
         self.port, self.dist, self.epmd = free_ports(3)
         with open(os.path.join(self.dir, "rabbitmq.conf"), "w") as f:
-            f.write("listeners.tcp.1 = 127.0.0.1:%d\n"
-                    "disk_free_limit.absolute = 1MB\n"
+            f.write("listeners.tcp.1 = 127.0.0.1:%d\n" % self.port)
+            if self.ipv6():
+                f.write("listeners.tcp.2 = ::1:%d\n" % self.port)
+            f.write("disk_free_limit.absolute = 1MB\n"
                     "vm_memory_high_watermark.absolute = 1GB\n"
-                    "log.file.level = info\n" % self.port)
+                    "log.file.level = info\n")
         with open(os.path.join(self.dir, "enabled_plugins"), "w") as f:
             f.write("[].\n")
         env = self.env()
@@ -159,6 +161,15 @@ class Broker:
             self.stop()
             raise
         return self
+
+    def ipv6(self):
+        """Whether ::1 can be listened on here too."""
+        try:
+            with socket.socket(socket.AF_INET6) as s:
+                s.bind(("::1", self.port))
+                return True
+        except OSError:
+            return False
 
     def _wait_ready(self, server):
         end = time.monotonic() + START_TIMEOUT

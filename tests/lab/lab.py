@@ -170,6 +170,7 @@ class Lab(Cases):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self.broker.start()
+            self.ipv6 = broker.accepts_amqp(self.broker.port, "::1")
         except BaseException:
             shutil.rmtree(self.dir, ignore_errors=True)
             raise
@@ -200,6 +201,17 @@ class Lab(Cases):
         r = Recorder(store, *args, env=env)
         self.started.append(r.process)
         return r
+
+    def record(self, store, argv, *scope, patience=90, env=None):
+        """Records a command to its end. With more in scope than the command the recorder is ended by SIGINT, after
+        the command is through."""
+        if not scope:
+            return self.recorder(store, "--", *argv, env=env).finish(sig=None, patience=patience)
+        done = self.path("done")
+        line = "%s; echo $? >%s.tmp; mv %s.tmp %s" % (shlex.join(str(a) for a in argv), done, done, done)
+        recorder = self.recorder(store, *scope, "--", "bash", "-c", line, env=env)
+        until("the command ends", lambda: os.path.exists(done), patience)
+        recorder.finish()
 
     def spawn(self, *argv):
         p = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, cwd=ROOT)

@@ -27,22 +27,23 @@ class Client:
     """One connection. Channel objects are pika's; what goes through here is logged."""
 
     def __init__(self, url, log, prefix):
-        before = set(os.listdir("/proc/self/fd"))
-        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        parameters = pika.URLParameters(url)
+        self.connection = pika.BlockingConnection(parameters)
         self.log, self.prefix, self.n, self.sequence = log, prefix, 0, {}
-        self.port = self._port(before)
+        self.port = self._port(parameters.port)
         self.write("I", os.getpid(), self.port)
 
     @staticmethod
-    def _port(before):
-        for fd in sorted(set(os.listdir("/proc/self/fd")) - before, key=int):
+    def _port(server):
+        """The local port of the newest connection to @server; pika has other sockets besides."""
+        for fd in sorted(os.listdir("/proc/self/fd"), key=int, reverse=True):
             try:
                 with socket.socket(fileno=os.dup(int(fd))) as s:
-                    if s.family == socket.AF_INET:
+                    if s.family == socket.AF_INET and s.getpeername()[1] == server:
                         return s.getsockname()[1]
             except OSError:
                 pass
-        raise RuntimeError("no socket was opened")
+        raise RuntimeError("no connection to port %d" % server)
 
     def write(self, *fields):
         self.log.write("\t".join(str(f) for f in fields) + "\n")
