@@ -135,7 +135,7 @@ static void publish_billed(const struct order *o)
 	};
 
 	n = (size_t)snprintf(
-		body, sizeof(body), "order_id=%s&customer_id=%s&customer_name=", o->id, o->customer_id);
+		body, sizeof(body), "order.id=%s&customer.id=%s&customer.name=", o->id, o->customer_id);
 	form_put(body, sizeof(body) - 64, o->name);
 	n = strlen(body);
 	snprintf(body + n, sizeof(body) - n, "&amount=%s&currency=EUR", o->total);
