@@ -626,7 +626,7 @@ static int each_process(
 static int inherit(struct live *l, const struct found_proc *p, const void *arg)
 {
 	uint32_t own = scope_of(l, p->pid);
-	uint32_t add = scope_of(l, p->ppid) & (SCOPE_TREE | SCOPE_OUT) & ~own;
+	uint32_t add = scope_of(l, p->ppid) & (SCOPE_TREE | SCOPE_CMD | SCOPE_OUT) & ~own;
 
 	(void)arg;
 	if (!add || (own & SCOPE_SELF))
@@ -678,7 +678,7 @@ int live_add_pid(struct live *l, pid_t pid, struct err *e)
 
 	if (!process_exists(pid))
 		return err_set(e, -ESRCH, "there is no process %d", (int)pid);
-	err = scope_put(l, (uint32_t)pid, SCOPE_TREE, e);
+	err = scope_put(l, (uint32_t)pid, SCOPE_TREE | SCOPE_CMD, e);
 	if (!err && adopt_descendants(l) < 0)
 		err = err_set(e, -EIO, "cannot list the processes in /proc");
 	return err;
@@ -705,7 +705,8 @@ static int scope_processes(struct live *l, const struct live_scope *s, struct er
 	return 0;
 }
 
-size_t live_processes(struct live *l)
+/* Entries of the scope that have one of @any and none of @none. */
+static size_t count_scope(struct live *l, uint32_t any, uint32_t none)
 {
 	int fd = bpf_map__fd(l->skel->maps.scope);
 	uint32_t key, flags, *prev = NULL, next;
@@ -714,11 +715,14 @@ size_t live_processes(struct live *l)
 	while (!bpf_map_get_next_key(fd, prev, &next)) {
 		key = next;
 		prev = &key;
-		if (!bpf_map_lookup_elem(fd, &key, &flags) && (flags & (SCOPE_TREE | SCOPE_COMM)) &&
-			!(flags & (SCOPE_OUT | SCOPE_OUT_COMM | SCOPE_SELF)))
-			n++;
+		n += !bpf_map_lookup_elem(fd, &key, &flags) && (flags & any) && !(flags & none);
 	}
 	return n;
+}
+
+size_t live_processes(struct live *l)
+{
+	return count_scope(l, SCOPE_CMD, 0);
 }
 
 static int too_many(size_t n, const char *what, struct err *e)
@@ -955,7 +959,7 @@ void live__stats(struct live *l, struct live_stats *ret)
 		.lost_bytes = lost.bytes,
 		.ring_used = ring_used(l),
 		.ring_size = l->ring_size,
-		.processes = live_processes(l),
+		.processes = count_scope(l, SCOPE_TREE | SCOPE_COMM, SCOPE_OUT | SCOPE_OUT_COMM | SCOPE_SELF),
 		.connections = l->eps.n,
 		.prog_runs = info.run_cnt,
 		.prog_ns = info.run_time_ns,

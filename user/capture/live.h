@@ -42,7 +42,7 @@ void live__free(struct live *l);
 /* Adds a process tree to the scope, before it runs anything of interest (`-- CMD`: the child waits on a
  * pipe). */
 int live_add_pid(struct live *l, pid_t pid, struct err *e);
-/* Processes alive in the scope by their pid, their ancestor's or their name. */
+/* Processes alive in the trees that live_add_pid() added. */
 size_t live_processes(struct live *l);
 /* Hands everything that is in the ring to @sink, waiting at most @timeout_ms for the first record. 0 or
  * -errno. */
