@@ -787,6 +787,18 @@ static void who_pairs_with_whom(void)
 		CHECK_EQ(o.opened, t[i].pair ? 1 : 2);
 		end(&o);
 	}
+	/* an end from before, whose close was missed: the numbers of the new connection are others */
+	for (int same = 0; same < 2; same++) {
+		begin(&o, TAKE_ALL, NULL);
+		CHECK_EQ(open_end(&o, SERVER,
+				 &(struct open_opts){ENDPOINT_SERVER, false, 0, 0, 1, 0, 0, 0, 0}),
+			0);
+		put(&o, SERVER, DIR_RX, 1000, "old", 0, 1);
+		CHECK_EQ(streams__tick(o.s, 200 * NS_PER_MS), 0);
+		open_client(&o, same ? 1000 : 999999999, 77);
+		CHECK_EQ(o.opened, same ? 1 : 2);
+		end(&o);
+	}
 	/* a server that listens on [::] has IPv6 sockets for IPv4 clients */
 	begin(&o, TAKE_ALL, NULL);
 	open_addr(&o, SERVER, AF_INET6, mapped, mapped);

@@ -9,16 +9,17 @@
 #include "base/timefmt.h"
 #include "stream/stream.h"
 
-#define MARKS_HISTORY 128  /* consumed calls whose marks are kept: an operation may have begun in them */
-#define MARKS_MAX     8192 /* unconsumed calls told apart; beyond it neighbours share a mark */
-#define SEGS_MAX      4096 /* pieces beyond a hole */
-#define HOLD_NS       (100 * NS_PER_MS)
-#define HOLD_BYTES    (64u << 10)
-#define HOLE_NS       NS_PER_SEC        /* so long a hole may still be filled */
-#define SETTLE_NS     NS_PER_SEC        /* so long after pairing bytes of the server's end may still matter */
-#define SAME_START_NS (60 * NS_PER_SEC) /* both ends of a new connection appear within this time */
-#define DEAD_NS       (60 * NS_PER_SEC) /* closed connections catch late chunks of their other end */
-#define KEEP_CAP      (256u << 10)      /* an emptied buffer larger than this is given back */
+#define MARKS_HISTORY    128  /* consumed calls whose marks are kept: an operation may have begun in them */
+#define MARKS_MAX        8192 /* unconsumed calls told apart; beyond it neighbours share a mark */
+#define SEGS_MAX         4096 /* pieces beyond a hole */
+#define HOLD_NS          (100 * NS_PER_MS)
+#define HOLD_BYTES       (64u << 10)
+#define HOLE_NS          NS_PER_SEC /* so long a hole may still be filled */
+#define SETTLE_NS        NS_PER_SEC /* so long after pairing bytes of the server's end may still matter */
+#define SAME_START_NS    (60 * NS_PER_SEC) /* both ends of a new connection appear within this time */
+#define SAME_START_BYTES (16 << 20)        /* and so near to each other */
+#define DEAD_NS          (60 * NS_PER_SEC) /* closed connections catch late chunks of their other end */
+#define KEEP_CAP         (256u << 10)      /* an emptied buffer larger than this is given back */
 
 /* An end's side is fixed when it is linked; its role is side ^ cx->flip. The half that a chunk belongs to is
  * dir ^ side, and a half's direction is half ^ flip: so a change of roles moves nothing. */

@@ -64,16 +64,32 @@ static bool mirrored(const struct endpoint_info *a, const struct endpoint_info *
 	       !memcmp(a->local_addr, b->remote_addr, 16) && !memcmp(a->remote_addr, b->local_addr, 16);
 }
 
+/* Addresses come back: an end whose close was missed is not the other end of a connection that begins now.
+ * The sequence numbers of a new one are far from those of the old one. */
+static bool same_connection(const struct end *o, const struct end *e)
+{
+	if (!e->info.from_start || e->info.family == AF_UNIX)
+		return true;
+	if (o->info.from_start && e->info.ts_ns - o->info.ts_ns > SAME_START_NS)
+		return false;
+	for (int h = 0; h < 2; h++) {
+		const struct half *hf = &o->cx->half[h];
+		uint64_t pos = e->info.pos[h ^ o->side ^ 1];
+		int32_t apart = (int32_t)(uint32_t)(pos - hf->base - hf->next);
+
+		if (hf->based && pos && (apart > SAME_START_BYTES || apart < -SAME_START_BYTES))
+			return false;
+	}
+	return true;
+}
+
 static bool may_pair(const struct end *o, const struct end *e)
 {
 	if (!o || o == e || o->cx->state == CX_DEAD || o->cx->end[o->side ^ 1])
 		return false;
 	if (o->info.role != ENDPOINT_UNKNOWN && o->info.role == e->info.role)
 		return false;
-	/* Addresses come back: an end whose close was missed is not the other end of a new connection. */
-	if (o->info.from_start && e->info.from_start && e->info.ts_ns - o->info.ts_ns > SAME_START_NS)
-		return false;
-	return mirrored(&o->info, &e->info);
+	return mirrored(&o->info, &e->info) && same_connection(o, e);
 }
 
 struct end *pair_find(struct streams *s, const struct end *e)
