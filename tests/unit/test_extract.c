@@ -507,6 +507,8 @@ static void class_words(void)
 	CHECK_STR(value_of("user_id", "John.Doe@Example.ORG"), "john.doe@example.org J");
 	CHECK_STR(value_of("name", "John Doe"), "John Doe W");
 	CHECK_STR(value_of("x", "a sentence that goes on and on"), "-");
+	CHECK_STR(value_of("order_id", "4711\xff\xfe-ab12"), "-"); /* not UTF-8 */
+	CHECK_STR(value_of("order\xff_id", "ord-4711"), "-");
 	CHECK_STR(value_of("vat_id", "DE 123 456"), "DE 123 456 J");
 	CHECK_STR(value_of("x", "kXw9aBcDeFgHiJkLm"), "kXw9aBcDeFgHiJkLm J");
 	CHECK_STR(value_of("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/hash.h"
+#include "base/json.h"
 
 /* --- names --- */
 
@@ -411,6 +412,9 @@ enum id_class classify(struct span leaf, struct span value, enum scalar_type typ
 	struct shape s;
 
 	if (!v.n || v.n > ID_MAX_VALUE || type == SCALAR_BOOL || type == SCALAR_NULL)
+		return ID_NONE;
+	/* Bytes of another encoding, or of none, identify nothing that anybody could type. */
+	if (!span_is_text(v) || !span_is_text(leaf))
 		return ID_NONE;
 	shape_of(v, &s);
 	if (s.digits == v.n || (s.digits + 1u == v.n && v.p[0] == '-'))
