@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +23,7 @@
 #define POLL_MS       200
 #define STATUS_NS     (500 * NS_PER_MS)
 #define END_WAIT_NS   (10 * NS_PER_SEC) /* after a signal, for the command to end by itself */
-#define DRAIN_POLLS   2                 /* looks at the ring after the last of the command's tree ended */
+#define DRAIN_POLLS   2                 /* looks that must find nobody of its tree before that is believed */
 #define PAYLOAD_MAX   (128ull << 20)    /* a block of the store holds two of them */
 #define RING_SIZE_MAX (1ull << 30)
 
@@ -113,7 +112,6 @@ struct record {
 	pid_t child;
 	int go, failed; /* pipes: written to start it; its errno if it cannot be run */
 	bool child_ended;
-	bool all_ended; /* and all its descendants */
 	int child_status;
 	/* the status line */
 	bool tty, warned;
@@ -405,7 +403,6 @@ static int prepare_command(struct record *r, struct err *e)
 	}
 	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC))
 		return err_set(e, -errno, "cannot make a pipe: %s", strerror(errno));
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	r->child = fork();
 	if (r->child < 0)
 		return err_set(e, -errno, "cannot start a process: %s", strerror(errno));
@@ -437,21 +434,14 @@ static int start_command(struct record *r, struct err *e)
 	return -err;
 }
 
-/* As subreaper (below) evtrace becomes the parent of descendants whose own parents ended: when it has no
- * children left, the command's whole tree is gone, also where other processes are in scope as well. */
 static void reap_command(struct record *r)
 {
 	int status;
-	pid_t pid;
 
-	if (!r->child || r->all_ended)
+	if (!r->child || r->child_ended || waitpid(r->child, &status, WNOHANG) != r->child)
 		return;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == r->child) {
-			r->child_ended = true;
-			r->child_status = status;
-		}
-	r->all_ended = pid < 0 && errno == ECHILD;
+	r->child_ended = true;
+	r->child_status = status;
 }
 
 static void tell_command_end(const struct record *r)
@@ -581,7 +571,7 @@ static int watch(struct record *r, struct err *e)
 		show_status(r);
 		warn_store(r);
 		reap_command(r);
-		if (r->all_ended)
+		if (r->child_ended && !live_processes(r->live))
 			quiet++;
 		else
 			quiet = 0;
