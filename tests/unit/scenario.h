@@ -6,6 +6,7 @@
 #ifndef EVTRACE_TESTS_SCENARIO_H
 #define EVTRACE_TESTS_SCENARIO_H
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"

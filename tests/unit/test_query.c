@@ -382,12 +382,12 @@ static void highlight(void)
 	struct query *q = parse("nowhere OR (NOT John) OR 4711");
 	size_t at = 0, n = 0;
 
-	CHECK(query_highlight(q, span_str(order), &at, &n));
+	CHECK(query_highlight(q, span_str(order), SPAN_LIT("label"), &at, &n));
 	CHECK_EQ(at, (size_t)(strstr(order, "4711") - order));
 	CHECK_EQ(n, 4);
 	query__free(q);
 	q = parse("state:queued");
-	CHECK(!query_highlight(q, span_str(order), &at, &n));
+	CHECK(!query_highlight(q, span_str(order), SPAN_LIT("label"), &at, &n));
 	query__free(q);
 }
 

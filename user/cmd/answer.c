@@ -45,6 +45,7 @@ int answer__open(struct answer *a, const char *cmd, const struct common *c, uint
 		answer__close(a);
 		return cmd_fail(cmd, cmd_store_exit(err), &e);
 	}
+	a->live = a->cov.running;
 	a->until_ns = a->cov.running || a->cov.until_ns > a->now_ns ? a->now_ns : a->cov.until_ns;
 	return 0;
 }
@@ -134,8 +135,8 @@ void put_count(struct buf *out, uint64_t n, const char *one, const char *many)
 
 void put_who(struct buf *out, const char *service, uint32_t pid, const char *exe)
 {
-	if (!pid && !*service) {
-		buf_puts(out, "somebody not seen");
+	if (!pid) { /* not seen; perhaps its address was */
+		buf_puts(out, *service ? service : "somebody not seen");
 		return;
 	}
 	buf_puts(out, *service ? service : "process");
@@ -235,7 +236,7 @@ void put_as_of(struct buf *out, const struct answer *a)
 {
 	char from[64], to[64];
 
-	if (a->cov.running || !a->cov.since_ns) {
+	if (a->live || !a->cov.since_ns) {
 		buf_puts(out, "From ");
 		put_coverage(out, a, a->cov.messages);
 		return;
@@ -299,7 +300,7 @@ const struct column message_columns[6] = {
 
 void put_where(struct buf *out, const struct row *r)
 {
-	if (r->queue_list_n == 1) {
+	if (r->copies == 1 && r->queue_list_n == 1) {
 		buf_puts(out, r->queue_list[0]);
 		for (unsigned i = 0; i < r->dead_list_n; i++)
 			buf_printf(out, "%s%s", i ? ", " : " → ", r->dead_list[i]);
@@ -356,7 +357,7 @@ static void put_one_line(struct buf *out, struct span s, size_t max)
 		if (blank)
 			buf_putc(out, ' ');
 		blank = false;
-		buf_putc(out, (char)c);
+		buf_putc(out, c < ' ' ? '.' : (char)c); /* cells are C strings: no NUL */
 	}
 }
 
@@ -397,7 +398,7 @@ void message_row(struct table *t, const struct answer *a, const struct row *r)
 	fmt_when(when, sizeof(when), r->when_ns, a->until_ns);
 	snprintf(id, sizeof(id), "m%" PRIu64, r->id);
 	fmt_size(size, sizeof(size), r->body_size);
-	table_tone(t, 2, state_tone(r->state));
+	table_tone(t, 2, strcmp(row_state(r), "dead-lettered") ? state_tone(r->state) : TONE_BAD);
 	table_row(t,
 		(const char *const[]){when, id, buf_cstr(&state), buf_cstr(&where), size, buf_cstr(&what)});
 	buf_free(&where);

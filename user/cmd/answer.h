@@ -40,6 +40,7 @@ struct answer {
 	struct coverage cov;
 	bool json, color;
 	int64_t now_ns;   /* when it was asked */
+	bool live;        /* it holds now: its broker is being watched */
 	int64_t until_ns; /* as of when it holds, now while recording, else the recording's end: times within
 			     the answer are shown without the date when they are of that day */
 	int64_t since_ns, before_ns; /* --since, --until; 0 not given */

@@ -152,6 +152,7 @@ static int run(struct find *f, const struct query *q, uint64_t before)
 {
 	struct select_opts o = {
 		.limit = f->a.limit,
+		.peek = true,
 		.before = before,
 		.since_ns = f->a.since_ns,
 		.until_ns = f->a.before_ns,

@@ -111,7 +111,7 @@ static void put_held(struct buf *out, const struct msg_copy *c)
 		buf_printf(out, "%s", fmt_duration(text, sizeof(text), c->settled_ns - c->delivered_ns));
 }
 
-static void put_standing(struct flow *f, struct buf *out, const struct finding *v)
+static void put_standing(struct buf *out, const struct finding *v)
 {
 	const struct msg_copy *c = v->copy;
 	char text[40];
@@ -122,12 +122,12 @@ static void put_standing(struct flow *f, struct buf *out, const struct finding *
 		put_service(out, ", ", c);
 		break;
 	case STANDS_WAITING:
-		buf_printf(out, "waiting %s", fmt_age(text, sizeof(text), &f->a, v->since_ns));
+		buf_printf(out, "waiting %s", fmt_age(text, sizeof(text), v, v->since_ns));
 		break;
 	case STANDS_DELIVERED:
 		buf_puts(out, "delivered");
 		put_service(out, " to ", c);
-		buf_printf(out, " %s ago, not acked", fmt_age(text, sizeof(text), &f->a, v->since_ns));
+		buf_printf(out, " %s ago, not acked", fmt_age(text, sizeof(text), v, v->since_ns));
 		break;
 	case STANDS_DEAD_LETTERED:
 		buf_puts(out, *v->reason ? v->reason : "dead-lettered");
@@ -170,11 +170,12 @@ static void put_send(struct buf *out, const struct tree_line *line)
 	bool sender_shown = line->kind == LINE_EFFECT && line->node->via != NO_NODE;
 
 	if (!sender_shown) {
-		const char *who = m->row.origin == ORIGIN_BROKER ? "the broker"
-				  : *m->row.service              ? m->row.service
-				  : m->row.pid                   ? "a process"
-								 : "somebody not seen";
+		const char *who = m->sender ? m->sender->service : "somebody not seen";
 
+		if (m->row.origin == ORIGIN_BROKER)
+			who = "the broker";
+		else if (!*who)
+			who = "a process";
 		text_safe(out, span_str(who));
 		buf_puts(out, " ── ");
 	}
@@ -198,7 +199,7 @@ static int copy_line(struct flow *f, const struct tree_line *line, struct text_l
 	text_safe(&out->text, span_str(*line->copy->queue ? line->copy->queue : "(unknown queue)"));
 	buf_puts(&out->text, "   ");
 	put_sign(f, &out->text, v.kind);
-	put_standing(f, &out->text, &v);
+	put_standing(&out->text, &v);
 	/* a dead-letter message has no line of its own */
 	if (n->parent != NO_NODE && n->link->kind == LINK_DEAD_LETTER_OF)
 		out->id = n->m->row.id;
@@ -410,11 +411,13 @@ static int run(struct flow *f, int argc, char **argv)
 	if (!err)
 		err = loader__new(f->a.store, &f->l, &f->e);
 	if (!err)
-		err = judge__new(f->l, &f->j, &f->e);
+		err = judge__new(f->l, &f->a.cov, f->a.now_ns, &f->j, &f->e);
 	if (!err)
 		err = one_flow(f, ids, n, argc, argv);
 	if (!err)
 		err = tree__new(f->l, ids[n - 1], max, &f->t, &f->e);
+	if (!err)
+		err = answer_as_of(&f->a, f->j, f->t->nodes[0].m, &f->e);
 	if (!err && f->a.json)
 		err = print_json(f);
 	if (!err && !f->a.json)

@@ -8,8 +8,6 @@
 #include "cmd/answer.h"
 #include "query/queues.h"
 
-#define WINDOW_NS (60 * NS_PER_SEC)
-
 static const char help[] =
 	"usage: evtrace queues [OPTION]... [NAME]...\n\n"
 	"Every queue, or those whose NAME matches (wildcards work): what came and went a second, what waits "
@@ -28,7 +26,6 @@ struct view {
 	struct answer a;
 	struct err e;
 	bool all, several_vhosts, several_brokers;
-	double window_s;
 	int argc;
 	char **argv;
 };
@@ -104,11 +101,10 @@ static void print_row(struct view *v, struct table *t, const struct queue_row *r
 	put_consumers(&consumers, r);
 	put_pair(&in_queue, r->has_queue_time, r->queue_p50, r->queue_p99);
 	put_pair(&in_consumer, r->has_consumer_time, r->consumer_p50, r->consumer_p99);
-	fmt_rate(in, sizeof(in), (double)r->in / v->window_s);
-	fmt_rate(out_, sizeof(out_), (double)r->out / v->window_s);
+	fmt_rate(in, sizeof(in), (double)r->in / r->window_s);
+	fmt_rate(out_, sizeof(out_), (double)r->out / r->window_s);
 	if (r->oldest_ns)
-		fmt_duration(oldest, sizeof(oldest),
-			v->a.until_ns > r->oldest_ns ? v->a.until_ns - r->oldest_ns : 0);
+		fmt_duration(oldest, sizeof(oldest), r->watched.until_ns - r->oldest_ns);
 	fmt_count(waiting, sizeof(waiting), r->waiting);
 	fmt_count(unsettled, sizeof(unsettled), r->unsettled);
 	fmt_count(again, sizeof(again), r->redelivered);
@@ -133,7 +129,7 @@ static void json_ms(struct json *j, const char *key, bool has, int64_t ns)
 	json_double(j, (double)ns / NS_PER_MS);
 }
 
-static void print_json(struct view *v, const struct queue_row *r)
+static void print_json(const struct queue_row *r)
 {
 	struct buf out = {0};
 	struct json j = {.out = &out};
@@ -145,14 +141,14 @@ static void print_json(struct view *v, const struct queue_row *r)
 	json_text(&j, "broker", r->broker);
 	json_kv_bool(&j, "deleted", r->deleted);
 	json_key(&j, "in_per_s");
-	json_double(&j, (double)r->in / v->window_s);
+	json_double(&j, (double)r->in / r->window_s);
 	json_key(&j, "out_per_s");
-	json_double(&j, (double)r->out / v->window_s);
+	json_double(&j, (double)r->out / r->window_s);
 	json_key(&j, "window_s");
-	json_double(&j, v->window_s);
+	json_double(&j, r->window_s);
 	json_kv_int(&j, "waiting", (int64_t)r->waiting);
 	if (r->oldest_ns)
-		json_kv_int(&j, "oldest_ms", (v->a.until_ns - r->oldest_ns) / NS_PER_MS);
+		json_kv_int(&j, "oldest_ms", (r->watched.until_ns - r->oldest_ns) / NS_PER_MS);
 	json_kv_int(&j, "unsettled", (int64_t)r->unsettled);
 	json_key(&j, "consumers");
 	json_arr(&j);
@@ -182,30 +178,20 @@ static bool on_tick(void *ctx, uint64_t copies)
 	return !interrupted();
 }
 
-/* The last minute that was watched, or what --since and --until say of it. */
-static void choose_window(struct view *v, struct queues_opts *o)
-{
-	const struct coverage *c = &v->a.cov;
-
-	o->window_to_ns = v->a.before_ns && v->a.before_ns < v->a.until_ns ? v->a.before_ns : v->a.until_ns;
-	o->window_from_ns = v->a.since_ns ? v->a.since_ns : o->window_to_ns - WINDOW_NS;
-	if (o->window_from_ns < c->since_ns)
-		o->window_from_ns = c->since_ns;
-	v->window_s = (double)(o->window_to_ns - o->window_from_ns) / 1e9;
-	if (v->window_s < 1)
-		v->window_s = 1;
-}
-
 static void close_text(struct view *v, const struct queues *q, size_t shown)
 {
 	struct buf line = {0};
-	char window[40];
 
 	if (q->more)
 		say(stdout, "There are more than %d queues; name some.\n", QUEUES_MAX);
 	put_count(&line, shown, "queue", "queues");
-	buf_printf(&line, ", rates over %s. ",
-		fmt_duration(window, sizeof(window), (int64_t)(v->window_s * 1e9)));
+	buf_puts(&line, v->a.since_ns ? ", rates " : ", rates over the last minute watched");
+	if (v->a.since_ns) {
+		char text[64];
+
+		buf_printf(&line, "since %s", fmt_when(text, sizeof(text), v->a.since_ns, v->a.until_ns));
+	}
+	buf_puts(&line, ". ");
 	put_as_of(&line, &v->a);
 	say_line(stdout, &line);
 	buf_puts(&line, "next: evtrace find queue:NAME state:waiting");
@@ -241,13 +227,18 @@ static int run(struct view *v)
 		{"UNSETTLED", RIGHT, false, 0}, {"CONSUMERS", LEFT, false, 0},
 		{"IN QUEUE p50 p99", RIGHT, false, 0}, {"IN CONSUMER p50 p99", RIGHT, false, 0},
 		{"REDELIVERED", RIGHT, false, 0}, {"DEAD", RIGHT, false, 0}};
-	struct queues_opts o = {.tick = on_tick};
+	struct queues_opts o = {
+		.coverage = &v->a.cov,
+		.now_ns = v->a.now_ns,
+		.from_ns = v->a.since_ns,
+		.to_ns = v->a.before_ns,
+		.tick = on_tick,
+	};
 	struct queues *q = NULL;
 	struct table *t;
 	size_t shown = 0;
 	int err;
 
-	choose_window(v, &o);
 	err = queues__new(v->a.store, &o, &q, &v->e);
 	if (err == -EINTR) {
 		fputs("evtrace queues: interrupted\n", stderr);
@@ -262,7 +253,7 @@ static int run(struct view *v)
 			continue;
 		shown++;
 		if (v->a.json)
-			print_json(v, &q->rows[i]);
+			print_json(&q->rows[i]);
 		else
 			print_row(v, t, &q->rows[i]);
 	}

@@ -504,9 +504,11 @@ static int run(struct show *s, int argc, char **argv, bool raw)
 	if (!err)
 		err = loader__new(s->a.store, &s->l, &s->e);
 	if (!err)
-		err = judge__new(s->l, &s->j, &s->e);
+		err = judge__new(s->l, &s->a.cov, s->a.now_ns, &s->j, &s->e);
 	if (!err)
 		err = loader_get(s->l, id, &s->m, &s->e);
+	if (!err)
+		err = answer_as_of(&s->a, s->j, s->m, &s->e);
 	if (!err)
 		unread = loader_payload(s->l, s->m, &damage);
 	if (!err && unread && raw)

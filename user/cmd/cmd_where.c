@@ -317,9 +317,11 @@ static int run(struct where *w, int argc, char **argv)
 	if (!err)
 		err = loader__new(w->a.store, &w->l, &w->e);
 	if (!err)
-		err = judge__new(w->l, &w->j, &w->e);
+		err = judge__new(w->l, &w->a.cov, w->a.now_ns, &w->j, &w->e);
 	if (!err)
 		err = where_subjects(w->l, ids, n, max, w->list, &w->n, &w->more, &w->e);
+	if (!err)
+		err = answer_as_of(&w->a, w->j, w->list[0].message, &w->e);
 	for (size_t i = 0; i < w->n && !err; i++)
 		err = show_message(w, &w->list[i]);
 	if (!err)

@@ -82,9 +82,23 @@ const char *link_words(enum link_kind k)
 	return "same flow as";
 }
 
-char *fmt_age(char *out, size_t n, const struct answer *a, int64_t since_ns)
+char *fmt_age(char *out, size_t n, const struct finding *f, int64_t since_ns)
 {
-	return fmt_duration(out, n, a->until_ns > since_ns ? a->until_ns - since_ns : 0);
+	int64_t until = f->watched.until_ns;
+
+	return fmt_duration(out, n, until > since_ns ? until - since_ns : 0);
+}
+
+int answer_as_of(struct answer *a, struct judge *j, const struct msg *m, struct err *e)
+{
+	struct watched w;
+	int err = judge_watched(j, m, &w, e);
+
+	if (err)
+		return err;
+	a->until_ns = w.until_ns;
+	a->live = w.running;
+	return 0;
 }
 
 static void put_process(struct buf *out, const struct who *w)
@@ -102,12 +116,12 @@ static void put_since(struct buf *out, const struct answer *a, int64_t ns)
 	buf_puts(out, fmt_when(text, sizeof(text), ns, a->until_ns));
 }
 
-static void put_ago(struct buf *out, const struct answer *a, int64_t ns)
+static void put_ago(struct buf *out, const struct finding *f, int64_t ns)
 {
 	char text[40];
 
 	if (ns)
-		buf_printf(out, " %s ago", fmt_age(text, sizeof(text), a, ns));
+		buf_printf(out, " %s ago", fmt_age(text, sizeof(text), f, ns));
 }
 
 static void put_exchange(struct buf *out, const struct msg *m)
@@ -126,11 +140,11 @@ static void put_queue_life(struct buf *out, const struct answer *a, const struct
 
 	if (!f->queue_taken_ns) {
 		buf_printf(out, "; nobody took anything from %s since ", queue);
-		put_since(out, a, a->cov.since_ns);
+		put_since(out, a, f->watched.since_ns);
 		buf_puts(out, ", when recording began");
 	} else {
 		buf_printf(out, "; last taken from %s", queue);
-		put_ago(out, a, f->queue_taken_ns);
+		put_ago(out, f, f->queue_taken_ns);
 		buf_puts(out, ", by ");
 		put_process(out, f->queue_taken_by);
 	}
@@ -151,7 +165,7 @@ static void put_waiting(struct buf *out, const struct answer *a, const struct fi
 	char text[40];
 
 	if (f->since_ns)
-		buf_printf(out, "%s, ", fmt_age(text, sizeof(text), a, f->since_ns));
+		buf_printf(out, "%s, ", fmt_age(text, sizeof(text), f, f->since_ns));
 	if (f->copy->state == STATE_REQUEUED) {
 		buf_puts(out, f->copy->settle == SETTLE_LOST ? "after the connection of " : "given back by ");
 		put_process(out, f->copy->consumer);
@@ -172,19 +186,19 @@ static void put_delivery_number(struct buf *out, const struct msg_copy *c)
 		buf_printf(out, " on delivery %" PRIu32, c->deliveries);
 }
 
-static void put_delivered(struct buf *out, const struct answer *a, const struct finding *f)
+static void put_delivered(struct buf *out, const struct finding *f)
 {
 	const struct who *w = f->copy->consumer;
 
 	buf_puts(out, "to ");
 	put_process(out, w);
-	put_ago(out, a, f->since_ns);
+	put_ago(out, f, f->since_ns);
 	buf_puts(out, ", not acked");
 	if (f->copy->deliveries > 1)
 		buf_printf(out, ", delivery %" PRIu32, f->copy->deliveries);
 	if (w && w->exit_ns) {
 		buf_puts(out, "; that process ended");
-		put_ago(out, a, w->exit_ns);
+		put_ago(out, f, w->exit_ns);
 	}
 }
 
@@ -207,12 +221,12 @@ static void put_done(struct buf *out, const struct finding *f)
 					     : "th");
 }
 
-static void put_rejected(struct buf *out, const struct answer *a, const struct finding *f)
+static void put_rejected(struct buf *out, const struct finding *f)
 {
 	buf_puts(out, "by ");
 	put_process(out, f->copy->consumer);
 	put_delivery_number(out, f->copy);
-	put_ago(out, a, f->since_ns);
+	put_ago(out, f, f->since_ns);
 	switch (f->target) {
 	case DEAD_TARGET_NONE:
 		buf_printf(out, "; dropped: %s has no dead-letter exchange", f->copy->queue);
@@ -230,7 +244,7 @@ static void put_rejected(struct buf *out, const struct answer *a, const struct f
 }
 
 /* Where the copy that the broker made is now. */
-static void put_dead_place(struct buf *out, const struct answer *a, struct judge *j, const struct msg *dead)
+static void put_dead_place(struct buf *out, struct judge *j, const struct msg *dead)
 {
 	size_t start = out->n;
 	struct finding f;
@@ -244,7 +258,7 @@ static void put_dead_place(struct buf *out, const struct answer *a, struct judge
 			buf_puts(out, ", and ");
 		if (f.kind == STANDS_WAITING)
 			buf_printf(out, "in %s for %s", f.copy->queue,
-				fmt_age(text, sizeof(text), a, f.since_ns));
+				fmt_age(text, sizeof(text), &f, f.since_ns));
 		else if (f.kind == STANDS_DELIVERED || f.kind == STANDS_DONE) {
 			buf_printf(out, "%s from %s by ", f.kind == STANDS_DONE ? "taken and acked" : "taken",
 				f.copy->queue);
@@ -278,10 +292,10 @@ static void put_dead_reason(struct buf *out, const struct finding *f)
 	}
 }
 
-static void put_dead(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+static void put_dead(struct buf *out, struct judge *j, const struct finding *f)
 {
 	if (f->dead)
-		put_dead_place(out, a, j, f->dead);
+		put_dead_place(out, j, f->dead);
 	else
 		buf_puts(out, "what became of it was not seen");
 	buf_puts(out, ": ");
@@ -297,9 +311,10 @@ static void put_route_reason(struct buf *out, const struct msg *m)
 	}
 }
 
-static void put_of_message(struct buf *out, const struct answer *a, const struct finding *f)
+static void put_of_message(struct buf *out, const struct finding *f)
 {
 	const struct msg *m = f->message;
+	char text[40];
 
 	switch (f->kind) {
 	case STANDS_RETURNED:
@@ -322,8 +337,8 @@ static void put_of_message(struct buf *out, const struct answer *a, const struct
 		buf_printf(out, " for key %s, so the broker dropped it", m->row.routing_key);
 		break;
 	case STANDS_ON_ITS_WAY:
-		buf_puts(out, "and not confirmed");
-		put_ago(out, a, f->since_ns);
+		buf_printf(
+			out, "%s ago; no confirmation was seen", fmt_age(text, sizeof(text), f, f->since_ns));
 		put_route_reason(out, m);
 		break;
 	case STANDS_NOT_SEEN:
@@ -339,7 +354,7 @@ static void put_of_message(struct buf *out, const struct answer *a, const struct
 void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
 {
 	if (!f->copy) {
-		put_of_message(out, a, f);
+		put_of_message(out, f);
 		return;
 	}
 	switch (f->kind) {
@@ -347,24 +362,24 @@ void put_finding(struct buf *out, const struct answer *a, struct judge *j, const
 		put_waiting(out, a, f);
 		break;
 	case STANDS_DELIVERED:
-		put_delivered(out, a, f);
+		put_delivered(out, f);
 		break;
 	case STANDS_DONE:
 		put_done(out, f);
 		break;
 	case STANDS_REJECTED:
-		put_rejected(out, a, f);
+		put_rejected(out, f);
 		break;
 	case STANDS_DEAD_LETTERED:
-		put_dead(out, a, j, f);
+		put_dead(out, j, f);
 		break;
 	case STANDS_EXPIRED:
 		buf_puts(out, "its time to live ended");
-		put_ago(out, a, f->since_ns);
+		put_ago(out, f, f->since_ns);
 		break;
 	case STANDS_PURGED:
 		buf_printf(out, "%s was purged or deleted", f->copy->queue);
-		put_ago(out, a, f->since_ns);
+		put_ago(out, f, f->since_ns);
 		break;
 	default:
 		buf_puts(out, "what became of it here was not seen");
@@ -408,7 +423,7 @@ void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
 		buf_puts(out, ", sent ");
 		put_clock(out, a, m->sent_ns);
 		buf_puts(out, " by ");
-		put_who(out, r->service, r->pid, m->sender ? m->sender->exe : NULL);
+		put_who(out, m->sender ? m->sender->service : "", r->pid, m->sender ? m->sender->exe : NULL);
 		buf_puts(out, " to ");
 	} else {
 		buf_puts(out, ", first seen ");
@@ -507,8 +522,9 @@ static void put_who_json(struct json *j, const char *key, const struct who *w)
 		return;
 	json_key(j, key);
 	json_obj(j);
-	json_text(j, "service", w->service);
-	json_kv_int(j, "pid", w->pid);
+	json_text(j, w->pid ? "service" : "address", w->service);
+	if (w->pid)
+		json_kv_int(j, "pid", w->pid);
 	json_text(j, "exe", w->exe);
 	json_obj_end(j);
 }
@@ -525,7 +541,7 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 	json_kv_str(j, "verdict", standing_json(f->kind));
 	json_time(j, "since", f->since_ns);
 	if (f->since_ns)
-		json_kv_int(j, "age_ms", (a->until_ns - f->since_ns) / NS_PER_MS);
+		json_kv_int(j, "age_ms", (f->watched.until_ns - f->since_ns) / NS_PER_MS);
 	if (c) {
 		json_kv_str(j, "queue", c->queue);
 		json_kv_str(j, "state", state_name(c->state));
@@ -561,8 +577,9 @@ void put_op_json(struct json *j, const struct msg_op *op)
 	if (op->settle)
 		json_kv_str(j, "settle", settle_name(op->settle));
 	if (op->who) {
-		json_text(j, "service", op->who->service);
-		json_kv_int(j, "pid", op->who->pid);
+		json_text(j, op->who->pid ? "service" : "address", op->who->service);
+		if (op->who->pid)
+			json_kv_int(j, "pid", op->who->pid);
 	}
 	if (op->tid)
 		json_kv_int(j, "tid", op->tid);

@@ -18,8 +18,10 @@ void put_headline(struct buf *out, const struct answer *a, const struct msg *m);
 void put_destination(struct buf *out, const struct msg *m);
 /* "caused by", "reply to": what a target is to its source. */
 const char *link_words(enum link_kind k);
-/* Durations up to the moment for which the answer holds. */
-char *fmt_age(char *out, size_t n, const struct answer *a, int64_t since_ns);
+/* How long it has been so, up to the moment for which the finding holds. */
+char *fmt_age(char *out, size_t n, const struct finding *f, int64_t since_ns);
+/* The answer holds as of the end of what was watched of @m's broker. */
+int answer_as_of(struct answer *a, struct judge *j, const struct msg *m, struct err *e);
 
 /* evtrace sent it again already. */
 bool was_replayed(const struct msg *m);

@@ -57,11 +57,42 @@ struct span cat_span(sqlite3_stmt *st, int i)
 	return span_of(p, p ? (size_t)sqlite3_column_bytes(st, i) : 0);
 }
 
+int cat_watched(struct store *s, uint64_t broker, const struct coverage *c, int64_t now_ns,
+	struct watched *ret, struct err *e)
+{
+	struct watched w = {c->since_ns, c->until_ns, c->running};
+	sqlite3_stmt *st = NULL;
+	int err = cat_prepare(s,
+		"SELECT min(started_ns),max(ifnull(ended_ns,started_ns)),max(id)=(SELECT max(id) FROM "
+		"session)"
+		" FROM session WHERE id IN (SELECT session FROM connection WHERE broker=?)",
+		&st, e);
+	int more;
+
+	if (err)
+		return err;
+	sqlite3_bind_int64(st, 1, (int64_t)broker);
+	more = cat_step(s, st, e);
+	if (more > 0 && sqlite3_column_type(st, 0) != SQLITE_NULL) {
+		w.since_ns = sqlite3_column_int64(st, 0);
+		w.until_ns = sqlite3_column_int64(st, 1);
+		w.running = c->running && sqlite3_column_int(st, 2);
+	}
+	sqlite3_finalize(st);
+	if (more < 0)
+		return more;
+	if (w.running || w.until_ns > now_ns)
+		w.until_ns = now_ns;
+	*ret = w;
+	return 0;
+}
+
 struct names {
 	struct store *s;
-	sqlite3_stmt *name, *process;
+	sqlite3_stmt *name, *process, *client;
 	struct map texts;     /* name id -> char * */
 	struct map processes; /* process id -> struct who *, NULL: not there */
+	struct map clients;   /* connection id -> struct who * */
 };
 
 int names__new(struct store *s, struct names **ret, struct err *e)
@@ -76,6 +107,9 @@ int names__new(struct store *s, struct names **ret, struct err *e)
 	if (!err)
 		err = cat_prepare(
 			s, "SELECT pid,service,exe,comm,exit_ns FROM process WHERE id=?", &n->process, e);
+	if (!err)
+		err = cat_prepare(
+			s, "SELECT 0,client_addr,'','',NULL FROM connection WHERE id=?", &n->client, e);
 	if (err) {
 		names__free(n);
 		return err;
@@ -92,6 +126,9 @@ static void forget(struct names *n)
 		free((void *)(uintptr_t)p->val);
 	map_free(&n->texts);
 	map_free(&n->processes);
+	map_for_each (&n->clients, c)
+		free((void *)(uintptr_t)c->val);
+	map_free(&n->clients);
 }
 
 void names__free(struct names *n)
@@ -101,12 +138,13 @@ void names__free(struct names *n)
 	forget(n);
 	sqlite3_finalize(n->name);
 	sqlite3_finalize(n->process);
+	sqlite3_finalize(n->client);
 	free(n);
 }
 
 void names_trim(struct names *n)
 {
-	if (n->texts.n > NAMES_KEPT || n->processes.n > NAMES_KEPT)
+	if (n->texts.n > NAMES_KEPT || n->processes.n > NAMES_KEPT || n->clients.n > NAMES_KEPT)
 		forget(n);
 }
 
@@ -163,22 +201,33 @@ static struct who *read_who(sqlite3_stmt *st, uint64_t id)
 	return w;
 }
 
-const struct who *names_who(struct names *n, uint64_t process)
+/* Reads the row @id of @st into @known. */
+static const struct who *look_up(sqlite3_stmt *st, struct map *known, uint64_t id, uint64_t who_id)
 {
-	const uint64_t *known = process ? map_get(&n->processes, process) : NULL;
+	const uint64_t *found = map_get(known, id);
 	struct who *w = NULL;
 
-	if (!process)
-		return NULL;
-	if (known)
-		return (const struct who *)(uintptr_t)*known;
-	sqlite3_bind_int64(n->process, 1, (int64_t)process);
-	if (sqlite3_step(n->process) == SQLITE_ROW)
-		w = read_who(n->process, process);
-	sqlite3_reset(n->process);
-	if (w && map_put_ptr(&n->processes, process, w)) {
+	if (found)
+		return (const struct who *)(uintptr_t)*found;
+	sqlite3_bind_int64(st, 1, (int64_t)id);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		w = read_who(st, who_id);
+	sqlite3_reset(st);
+	if (w && map_put_ptr(known, id, w)) {
 		free(w);
 		return NULL;
 	}
 	return w;
+}
+
+const struct who *names_who(struct names *n, uint64_t process)
+{
+	return process ? look_up(n->process, &n->processes, process, process) : NULL;
+}
+
+const struct who *names_client(struct names *n, uint64_t process, uint64_t connection)
+{
+	if (process || !connection)
+		return names_who(n, process);
+	return look_up(n->client, &n->clients, connection, connection | 1ull << 63);
 }

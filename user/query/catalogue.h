@@ -24,9 +24,20 @@ struct who {
 	uint64_t id;
 	uint32_t pid;
 	int64_t exit_ns;
-	const char *service; /* "" not known */
+	const char *service; /* "" not known; a process that was not seen (pid 0): its address */
 	const char *exe;     /* its last part, else the command name */
 };
+
+/*
+ * When a broker was watched. Recordings of different times and hosts may share a store: what was seen at one
+ * broker holds until the end of the last recording that saw it.
+ */
+struct watched {
+	int64_t since_ns, until_ns;
+	bool running; /* until now */
+};
+int cat_watched(struct store *s, uint64_t broker, const struct coverage *c, int64_t now_ns,
+	struct watched *ret, struct err *e);
 
 struct names;
 
@@ -36,6 +47,8 @@ void names__free(struct names *n);
 const char *names_text(struct names *n, uint64_t id);
 /* NULL for 0 and for ids that are not there. */
 const struct who *names_who(struct names *n, uint64_t process);
+/* The same; for a process that was not seen, as in a capture from the wire, the client of @connection. */
+const struct who *names_client(struct names *n, uint64_t process, uint64_t connection);
 /* Forgets what was read when it has become much. */
 void names_trim(struct names *n);
 

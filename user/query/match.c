@@ -443,21 +443,22 @@ int query_match(const struct query *q, struct subject *s)
 
 /* --- showing --- */
 
-static bool highlight(const struct query *q, int n, struct span body, size_t *ret_at, size_t *ret_n)
+static bool highlight(
+	const struct query *q, int n, struct span body, struct span label, size_t *ret_at, size_t *ret_n)
 {
 	const struct node *node = &q->nodes[n];
 	const struct leaf *l;
 	size_t at, end;
 
 	if (node->kind == NODE_AND || node->kind == NODE_OR)
-		return highlight(q, node->a, body, ret_at, ret_n) ||
-		       highlight(q, node->b, body, ret_at, ret_n);
+		return highlight(q, node->a, body, label, ret_at, ret_n) ||
+		       highlight(q, node->b, body, label, ret_at, ret_n);
 	if (node->kind != NODE_LEAF)
 		return false;
 	l = &q->leaves[node->a];
 	if (l->kind != LEAF_WORD && !(l->kind == LEAF_FIELD && l->op == CMP_EQ))
 		return false;
-	if (!l->literal.n)
+	if (!l->literal.n || (l->kind == LEAF_WORD && pattern_find(&l->pat, label, false, NULL) != NOT_FOUND))
 		return false;
 	at = pattern_find(&l->pat, body, false, &end);
 	if (at == NOT_FOUND) {
@@ -471,7 +472,8 @@ static bool highlight(const struct query *q, int n, struct span body, size_t *re
 	return true;
 }
 
-bool query_highlight(const struct query *q, struct span body, size_t *ret_at, size_t *ret_n)
+bool query_highlight(
+	const struct query *q, struct span body, struct span label, size_t *ret_at, size_t *ret_n)
 {
-	return q->root >= 0 && highlight(q, q->root, body, ret_at, ret_n);
+	return q->root >= 0 && highlight(q, q->root, body, label, ret_at, ret_n);
 }

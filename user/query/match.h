@@ -43,7 +43,9 @@ int query_match(const struct query *q, struct subject *s);
 /* Has its payload read if it was not yet. */
 int subject_load(struct subject *s);
 
-/* Where @body shows why it was found: the first place of a word or value that had to be there. */
-bool query_highlight(const struct query *q, struct span body, size_t *ret_at, size_t *ret_n);
+/* Where @body shows why it was found: the first place of a word or value that had to be there. Not when
+ * @label, which is shown before it, holds that word. */
+bool query_highlight(
+	const struct query *q, struct span body, struct span label, size_t *ret_at, size_t *ret_n);
 
 #endif

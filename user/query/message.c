@@ -44,7 +44,7 @@ int loader__new(struct store *s, struct loader **ret, struct err *e)
 		err = cat_prepare(s,
 			"SELECT "
 			"id,queue,state,source,settle,queued_ns,first_delivered_ns,delivered_ns,settled_ns,"
-			"deliveries,consumer,dead_letter FROM copy WHERE message=? ORDER BY id",
+			"deliveries,consumer,dead_letter,connection FROM copy WHERE message=? ORDER BY id",
 			&l->copies, e);
 	if (!err)
 		err = cat_prepare(s,
@@ -105,9 +105,9 @@ static int read_message(struct loader *l, uint64_t id, struct msg *m, struct err
 		m->sent_ns = sqlite3_column_int64(st, 6);
 		m->first_ns = sqlite3_column_int64(st, 7);
 		r->when_ns = m->sent_ns ? m->sent_ns : m->first_ns;
-		m->sender = names_who(l->names, cat_id(st, 8));
-		r->service = m->sender ? m->sender->service : "";
+		m->sender = names_client(l->names, cat_id(st, 8), cat_id(st, 10));
 		r->pid = m->sender ? m->sender->pid : 0;
+		r->service = r->pid ? m->sender->service : "";
 		m->tid = (uint32_t)sqlite3_column_int64(st, 9);
 		m->connection = cat_id(st, 10);
 		m->channel = (uint32_t)sqlite3_column_int64(st, 11);
@@ -174,7 +174,7 @@ static int read_copies(struct loader *l, struct msg *m, struct err *e)
 			.delivered_ns = sqlite3_column_int64(st, 7),
 			.settled_ns = sqlite3_column_int64(st, 8),
 			.deliveries = (uint32_t)sqlite3_column_int64(st, 9),
-			.consumer = names_who(l->names, cat_id(st, 10)),
+			.consumer = names_client(l->names, cat_id(st, 10), cat_id(st, 12)),
 			.dead_letter = cat_id(st, 11),
 		};
 		m->copies_n++;
@@ -234,7 +234,8 @@ static int name_queues(struct loader *l, struct msg *m, struct err *e)
 	for (size_t i = 0; i < m->copies_n && i < LISTED; i++) {
 		const struct msg_copy *c = &m->copies[i];
 
-		m->names[r->queue_list_n++] = *c->queue ? c->queue : "(unknown)";
+		if (*c->queue)
+			m->names[r->queue_list_n++] = c->queue;
 		if (!c->dead_letter)
 			continue;
 		sqlite3_bind_int64(l->queues, 1, (int64_t)c->dead_letter);
@@ -314,7 +315,7 @@ int loader_operations(struct loader *l, const struct msg *m, unsigned max,
 			.channel = (uint32_t)sqlite3_column_int64(st, 10),
 			.code = (uint32_t)sqlite3_column_int64(st, 11),
 			.ts_ns = sqlite3_column_int64(st, 12),
-			.who = names_who(l->names, cat_id(st, 13)),
+			.who = names_client(l->names, cat_id(st, 13), cat_id(st, 3)),
 			.text = cat_span(st, 14),
 		};
 

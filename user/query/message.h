@@ -18,7 +18,7 @@ struct msg_copy {
 	enum settle settle;
 	int64_t queued_ns, first_delivered_ns, delivered_ns, settled_ns;
 	uint32_t deliveries;
-	const struct who *consumer; /* who had it last; NULL nobody seen */
+	const struct who *consumer; /* who had it last; NULL nobody seen; pid 0: only an address */
 	uint64_t dead_letter;
 };
 
@@ -33,7 +33,7 @@ struct msg {
 	struct row row; /* without payload: that is read when asked for */
 	uint64_t broker;
 	int64_t sent_ns, first_ns;
-	const struct who *sender; /* NULL: not seen */
+	const struct who *sender; /* NULL: nothing known; pid 0: only its address */
 	uint32_t tid, channel;
 	uint64_t connection;
 	enum routes routes;

@@ -31,8 +31,9 @@ struct row {
 	enum msg_state state;
 	unsigned copies;
 	const char *exchange, *routing_key, *type, *vhost;
-	const char *queues;                               /* names of its copies' queues, comma-separated */
-	const char *const *queue_list, *const *dead_list; /* the same; and where its dead copies went on to */
+	const char *queues; /* names of its copies' queues, comma-separated */
+	/* the same; and where its dead copies went on to; without those that are not known */
+	const char *const *queue_list, *const *dead_list;
 	unsigned queue_list_n, dead_list_n;
 	const char *service; /* sender's, "" unknown */
 	uint32_t pid;
@@ -50,6 +51,7 @@ const char *row_state(const struct row *r);
 
 struct select_opts {
 	uint64_t limit;             /* 0: no limit */
+	bool peek;                  /* at the limit, look on until it is known whether there is more */
 	uint64_t before;            /* cursor: only messages with a smaller id; 0: from the newest */
 	uint64_t after;             /* tail: only messages with a larger id, oldest first */
 	bool oldest_first;          /* with `after` 0 too */
@@ -72,7 +74,7 @@ struct select_stats {
 	uint64_t payloads_read;
 	uint64_t damaged;  /* messages whose payload could not be read: looked at without it */
 	struct err damage; /* of the first of them */
-	bool limited;      /* stopped at the limit; there may be more */
+	bool limited;      /* stopped at the limit; there is more (without `peek`: there may be) */
 	uint64_t cursor;   /* for the next call's `before` */
 };
 void select_stats(const struct select *s, struct select_stats *ret);

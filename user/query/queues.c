@@ -23,6 +23,7 @@ struct histogram {
 struct tally {
 	struct queue_row row;
 	uint64_t broker;
+	int64_t from_ns, to_ns;
 	struct histogram *queue_time, *consumer_time;
 };
 
@@ -121,6 +122,23 @@ static char *copy_text(struct span s)
 	return strndup(s.n ? (const char *)s.p : "", s.n);
 }
 
+/* What rates are over: the last minute that its broker was watched, or what was asked for of it. */
+static int set_window(struct collector *c, struct tally *t)
+{
+	const struct queues_opts *o = c->o;
+	struct watched *w = &t->row.watched;
+	int err = cat_watched(c->s, t->broker, o->coverage, o->now_ns, w, c->e);
+
+	t->to_ns = o->to_ns && o->to_ns < w->until_ns ? o->to_ns : w->until_ns;
+	t->from_ns = o->from_ns ? o->from_ns : t->to_ns - QUEUES_WINDOW_NS;
+	if (t->from_ns < w->since_ns)
+		t->from_ns = w->since_ns;
+	t->row.window_s = (double)(t->to_ns - t->from_ns) / 1e9;
+	if (t->row.window_s < 1) /* too short for a rate: what was counted is shown as of one second */
+		t->row.window_s = 1;
+	return err;
+}
+
 /* The tally of a queue, made when it is new. NULL with more set when there are too many; 0 or -ENOMEM. */
 static int tally_of(
 	struct collector *c, uint64_t broker, struct span vhost, struct span name, struct tally **ret)
@@ -138,20 +156,22 @@ static int tally_of(
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
+	c->tallies[c->n++] = t; /* freed from there, whatever follows */
 	t->broker = broker;
 	t->row.broker = broker_name(c, broker);
+	if (set_window(c, t))
+		return -EBADMSG;
 	t->row.name = copy_text(name);
 	t->row.vhost = copy_text(vhost);
-	c->tallies[c->n++] = t; /* freed from there, whatever follows */
 	if (!t->row.name || !t->row.vhost || map_put_ptr(&c->index, key, t))
 		return -ENOMEM;
 	*ret = t;
 	return 0;
 }
 
-static bool in_window(const struct collector *c, int64_t ns)
+static bool in_window(const struct tally *t, int64_t ns)
 {
-	return ns > c->o->window_from_ns && ns <= c->o->window_to_ns;
+	return ns > t->from_ns && ns <= t->to_ns;
 }
 
 struct copy_times {
@@ -160,14 +180,14 @@ struct copy_times {
 	uint32_t deliveries;
 };
 
-static int count_copy(struct collector *c, struct tally *t, const struct copy_times *k)
+static int count_copy(struct tally *t, const struct copy_times *k)
 {
 	struct queue_row *r = &t->row;
 	int err = 0;
 
-	r->in += in_window(c, k->queued);
+	r->in += in_window(t, k->queued);
 	r->out += k->state != STATE_QUEUED && k->state != STATE_REQUEUED && k->state != STATE_DELIVERED &&
-		  in_window(c, k->settled);
+		  in_window(t, k->settled);
 	if (k->state == STATE_QUEUED || k->state == STATE_REQUEUED) {
 		r->waiting++;
 		if (k->queued && (!r->oldest_ns || k->queued < r->oldest_ns))
@@ -221,8 +241,8 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 				span_str(names_text(c->names, queue)), &last);
 		}
 		if (!err && last)
-			err = count_copy(c, last, &k);
-		if (err)
+			err = count_copy(last, &k);
+		if (err == -ENOMEM)
 			err_set(c->e, err, "out of memory");
 	}
 	sqlite3_finalize(st);
@@ -239,9 +259,9 @@ static int add_declared(struct collector *c)
 		struct tally *t;
 
 		err = tally_of(c, cat_id(st, 0), cat_span(st, 1), cat_span(st, 2), &t);
-		if (err)
+		if (err == -ENOMEM)
 			err_set(c->e, err, "out of memory");
-		else if (t)
+		else if (!err && t)
 			t->row.deleted = sqlite3_column_int(st, 3);
 	}
 	sqlite3_finalize(st);
@@ -272,7 +292,7 @@ static int add_consumers(struct collector *c)
 		struct tally *t;
 
 		err = tally_of(c, cat_id(st, 0), cat_span(st, 1), cat_span(st, 2), &t);
-		if (err)
+		if (err == -ENOMEM)
 			err_set(c->e, err, "out of memory");
 		if (err || !t)
 			continue;

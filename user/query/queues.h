@@ -5,13 +5,16 @@
 #include "query/catalogue.h"
 #include "query/query.h"
 
-#define QUEUES_MAX     10000 /* queues in one answer */
-#define QUEUE_SERVICES 4     /* of its consumers, named */
+#define QUEUES_MAX       10000 /* queues in one answer */
+#define QUEUES_WINDOW_NS 60000000000LL
+#define QUEUE_SERVICES   4 /* of its consumers, named */
 
 struct queue_row {
 	const char *name, *vhost, *broker;
 	bool deleted;
-	uint64_t in, out; /* copies that came, and that were settled, within the window */
+	struct watched watched; /* of its broker: as of its end all this holds */
+	uint64_t in, out;       /* copies that came, and that were settled, within the window */
+	double window_s;
 	uint64_t waiting, unsettled, redelivered, dead;
 	int64_t oldest_ns;  /* since when the oldest waits, 0 none */
 	unsigned consumers; /* subscriptions that were not seen to end */
@@ -32,7 +35,9 @@ struct queues {
 };
 
 struct queues_opts {
-	int64_t window_from_ns, window_to_ns;
+	const struct coverage *coverage;
+	int64_t now_ns;
+	int64_t from_ns, to_ns; /* what rates are over; 0: the last minute that the broker was watched */
 	bool (*tick)(void *ctx, uint64_t copies);
 	void *ctx;
 };

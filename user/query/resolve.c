@@ -42,7 +42,7 @@ static size_t put_candidate(char *out, size_t n, const struct row *r)
 
 static int ambiguous(struct store *s, const struct query *q, struct err *e)
 {
-	struct select_opts o = {.limit = CANDIDATES};
+	struct select_opts o = {.limit = CANDIDATES, .peek = true};
 	struct select_stats stats;
 	struct select *sel = NULL;
 	struct row r;
@@ -68,7 +68,7 @@ static int ambiguous(struct store *s, const struct query *q, struct err *e)
 int resolve_messages(struct store *s, int argc, char *const *argv, size_t max, uint64_t *ret_ids,
 	size_t *ret_n, bool *ret_more, struct err *e)
 {
-	struct select_opts o = {.limit = max};
+	struct select_opts o = {.limit = max, .peek = max > 2};
 	struct select_stats stats;
 	struct select *sel = NULL;
 	struct query *q = NULL;

@@ -35,6 +35,7 @@ struct select {
 	sqlite3_stmt *scan, *rest, *copies_of, *queues_of;
 	struct leaf_sets sets[QUERY_MAX_LEAVES];
 	bool done;
+	uint64_t last; /* id of the message that was looked at last */
 	uint32_t since_tick;
 	/* the message at hand */
 	uint64_t id, exchange, routing_key, type, process, payload;
@@ -387,8 +388,8 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 
 static void put_name(const char **list, unsigned *n, const char *name)
 {
-	if (*n < MAX_QUEUES)
-		list[(*n)++] = *name ? name : "(unknown)";
+	if (*n < MAX_QUEUES && *name)
+		list[(*n)++] = name;
 }
 
 static int read_queues(struct select *s, struct row *row, struct err *e)
@@ -448,7 +449,8 @@ static int complete(struct select *s, struct subject *sub, struct row *row, stru
 	who = names_who(s->names, s->process);
 	row->service = who ? who->service : "";
 	row->pid = who ? who->pid : 0;
-	if (!query_highlight(s->q, row->body, &row->match_at, &row->match_n))
+	if (!query_highlight(s->q, row->body, span_str(*row->type ? row->type : row->routing_key),
+		    &row->match_at, &row->match_n))
 		row->match_n = 0;
 	err = read_queues(s, row, e);
 	return err ? err : 1;
@@ -467,40 +469,63 @@ static bool tick(struct select *s)
 	return s->o.tick(s->o.ctx, s->stats.searched);
 }
 
+/* The next message that answers to the query. 1, 0, -errno. */
+static int step(struct select *s, struct subject *sub, struct row *row, uint64_t *looked_at, struct err *e)
+{
+	for (;;) {
+		int hit, more = cat_step(s->s, s->scan, e);
+
+		if (more <= 0)
+			return more;
+		if (!tick(s))
+			return err_set(e, -EINTR, "interrupted");
+		take_row(s, sub, row);
+		++*looked_at;
+		s->last = row->id;
+		hit = in_time(s, row->when_ns) ? query_match(s->q, sub) : 0;
+		if (hit)
+			return hit;
+	}
+}
+
+/* The limit is reached: is there more? What is looked at for that counts only when there is not. */
+static int peek(struct select *s, struct err *e)
+{
+	struct subject sub;
+	struct row row;
+	uint64_t looked_at = 0;
+	int hit;
+
+	hit = s->o.peek ? step(s, &sub, &row, &looked_at, e) : cat_step(s->s, s->scan, e);
+	s->done = true;
+	s->stats.limited = hit > 0;
+	if (!hit) {
+		s->stats.searched += looked_at;
+		s->stats.cursor = s->last;
+	}
+	return hit < 0 ? hit : 0;
+}
+
 int select__next(struct select *s, struct row *ret, struct err *e)
 {
 	struct subject sub;
 	struct row row;
-	int hit = 0, more;
+	int hit;
 
 	s->e = e;
-	while (!s->done) {
-		more = cat_step(s->s, s->scan, e);
-		if (more <= 0) {
-			s->done = true;
-			return more;
-		}
-		if (s->o.limit && s->stats.matched == s->o.limit) {
-			s->stats.limited = s->done = true;
-			return 0;
-		}
-		if (!tick(s))
-			return err_set(e, -EINTR, "interrupted");
-		take_row(s, &sub, &row);
-		s->stats.searched++;
-		s->stats.cursor = row.id;
-		hit = in_time(s, row.when_ns) ? query_match(s->q, &sub) : 0;
-		if (hit > 0)
-			hit = complete(s, &sub, &row, e);
-		if (hit < 0) {
-			s->done = true;
-			return hit;
-		}
-		if (hit) {
-			s->stats.matched++;
-			*ret = row;
-			return 1;
-		}
+	if (s->done)
+		return 0;
+	if (s->o.limit && s->stats.matched == s->o.limit)
+		return peek(s, e);
+	hit = step(s, &sub, &row, &s->stats.searched, e);
+	s->stats.cursor = s->last;
+	if (hit > 0)
+		hit = complete(s, &sub, &row, e);
+	if (hit <= 0) {
+		s->done = true;
+		return hit;
 	}
-	return 0;
+	s->stats.matched++;
+	*ret = row;
+	return 1;
 }

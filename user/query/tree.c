@@ -105,14 +105,19 @@ static int rank(enum link_kind k)
 	return 0;
 }
 
-static const struct msg_link *strongest(const struct msg *m, const struct map *index)
+/* @early: only from messages that are not younger. */
+static const struct msg_link *strongest(
+	const struct tree *t, const struct msg *m, const struct map *index, bool early)
 {
 	const struct msg_link *best = NULL;
 
 	for (size_t i = 0; i < m->links_n; i++) {
 		const struct msg_link *k = &m->links[i];
+		const uint64_t *src = map_get(index, k->src);
 
-		if (k->dst != m->row.id || k->src == k->dst || !map_get(index, k->src))
+		if (k->dst != m->row.id || k->src == k->dst || !src)
+			continue;
+		if (early && t->nodes[*src].m->row.when_ns > m->row.when_ns)
 			continue;
 		if (!best || rank(k->kind) > rank(best->kind) ||
 			(rank(k->kind) == rank(best->kind) && k->confidence > best->confidence))
@@ -143,24 +148,35 @@ static bool stands_under(const struct tree *t, size_t node, size_t ancestor)
 	return node == ancestor;
 }
 
+static void place(struct tree *t, const struct map *index, size_t i, bool early)
+{
+	struct tree_node *n = &t->nodes[i];
+	const struct msg_link *k = strongest(t, n->m, index, early);
+	uint64_t *parent = k ? map_get(index, k->src) : NULL;
+
+	if (!parent)
+		return;
+	/* a replay and what only shares an id stand beside the others */
+	if (k->kind == LINK_REPLAY_OF || k->kind == LINK_SAME_FLOW) {
+		n->link = k;
+		return;
+	}
+	if (stands_under(t, *parent, i))
+		return;
+	n->link = k;
+	n->parent = *parent;
+	n->via = copy_of(t->nodes[n->parent].m, n->m, k->kind);
+}
+
+/* A cause that is younger than its effect is believed (clocks differ), but only where no older one is known.
+ */
 static void join(struct tree *t, const struct map *index)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		struct tree_node *n = &t->nodes[i];
-		uint64_t *parent;
-
-		n->link = strongest(n->m, index);
-		parent = n->link ? map_get(index, n->link->src) : NULL;
-		/* a replay and what only shares an id stand beside the others */
-		if (!parent || n->link->kind == LINK_REPLAY_OF || n->link->kind == LINK_SAME_FLOW)
-			continue;
-		if (stands_under(t, *parent, i)) {
-			n->link = NULL;
-			continue;
-		}
-		n->parent = *parent;
-		n->via = copy_of(t->nodes[n->parent].m, n->m, n->link->kind);
-	}
+	for (size_t i = 0; i < t->n; i++)
+		place(t, index, i, true);
+	for (size_t i = 0; i < t->n; i++)
+		if (!t->nodes[i].link)
+			place(t, index, i, false);
 	for (size_t i = t->n; i; i--) {
 		struct tree_node *n = &t->nodes[i - 1];
 

@@ -20,7 +20,10 @@ struct queue_facts {
 struct judge {
 	struct loader *l;
 	struct store *s;
-	struct map queues; /* hash of broker, vhost, name -> struct queue_facts * */
+	struct coverage coverage;
+	int64_t now_ns;
+	struct map queues;  /* hash of broker, vhost, name -> struct queue_facts * */
+	struct map watched; /* broker -> struct watched * */
 	sqlite3_stmt *ahead, *taken, *same_place, *consumers, *declared;
 };
 
@@ -29,7 +32,7 @@ bool standing_open(enum standing k)
 	return k != STANDS_DONE;
 }
 
-int judge__new(struct loader *l, struct judge **ret, struct err *e)
+int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struct judge **ret, struct err *e)
 {
 	struct judge *j = calloc(1, sizeof(*j));
 	int err;
@@ -38,6 +41,8 @@ int judge__new(struct loader *l, struct judge **ret, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	j->l = l;
 	j->s = loader_store(l);
+	j->coverage = *c;
+	j->now_ns = now_ns;
 	/* the first condition on the state lets SQLite use the index copy_open */
 	err = cat_prepare(j->s,
 		"SELECT count(*) FROM (SELECT 1 FROM copy c JOIN message m ON m.id=c.message JOIN name v ON "
@@ -47,7 +52,7 @@ int judge__new(struct loader *l, struct judge **ret, struct err *e)
 		&j->ahead, e);
 	if (!err)
 		err = cat_prepare(j->s,
-			"SELECT delivered_ns,consumer,message FROM copy"
+			"SELECT delivered_ns,consumer,message,connection FROM copy"
 			" WHERE queue=(SELECT id FROM name WHERE text=?1) ORDER BY queued_ns DESC",
 			&j->taken, e);
 	if (!err)
@@ -57,7 +62,7 @@ int judge__new(struct loader *l, struct judge **ret, struct err *e)
 			&j->same_place, e);
 	if (!err)
 		err = cat_prepare(j->s,
-			"SELECT process FROM consumer WHERE queue=?1 AND broker=?2 AND vhost=?3"
+			"SELECT process,connection FROM consumer WHERE queue=?1 AND broker=?2 AND vhost=?3"
 			" AND until_ns IS NULL ORDER BY since_ns DESC",
 			&j->consumers, e);
 	if (!err)
@@ -80,6 +85,9 @@ void judge__free(struct judge *j)
 	map_for_each (&j->queues, q)
 		free((void *)(uintptr_t)q->val);
 	map_free(&j->queues);
+	map_for_each (&j->watched, w)
+		free((void *)(uintptr_t)w->val);
+	map_free(&j->watched);
 	sqlite3_finalize(j->ahead);
 	sqlite3_finalize(j->taken);
 	sqlite3_finalize(j->same_place);
@@ -135,7 +143,8 @@ static int read_taken(struct judge *j, struct queue_facts *f, struct err *e)
 		}
 		if (same) {
 			f->taken_ns = ns;
-			f->taken_by = names_who(loader_names(j->l), cat_id(j->taken, 1));
+			f->taken_by =
+				names_client(loader_names(j->l), cat_id(j->taken, 1), cat_id(j->taken, 3));
 		}
 	}
 	sqlite3_reset(j->taken);
@@ -151,7 +160,8 @@ static int read_consumers(struct judge *j, struct queue_facts *f, struct err *e)
 	bind_text(j->consumers, 3, f->vhost);
 	while ((more = cat_step(j->s, j->consumers, e)) > 0) {
 		if (!f->consumers++)
-			f->consumer = names_who(loader_names(j->l), cat_id(j->consumers, 0));
+			f->consumer = names_client(
+				loader_names(j->l), cat_id(j->consumers, 0), cat_id(j->consumers, 1));
 	}
 	sqlite3_reset(j->consumers);
 	return more;
@@ -200,6 +210,29 @@ static int queue_facts(
 		return err;
 	}
 	*ret = f;
+	return 0;
+}
+
+int judge_watched(struct judge *j, const struct msg *m, struct watched *ret, struct err *e)
+{
+	struct watched *w = map_ptr(&j->watched, m->broker);
+	int err;
+
+	if (w) {
+		*ret = *w;
+		return 0;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_set(e, -ENOMEM, "out of memory");
+	err = cat_watched(j->s, m->broker, &j->coverage, j->now_ns, w, e);
+	if (!err && map_put_ptr(&j->watched, m->broker, w))
+		err = err_set(e, -ENOMEM, "out of memory");
+	if (err) {
+		free(w);
+		return err;
+	}
+	*ret = *w;
 	return 0;
 }
 
@@ -271,8 +304,10 @@ int judge_copy(
 {
 	struct finding v = {.message = m, .copy = c};
 	const struct queue_facts *f = NULL;
-	int err = 0;
+	int err = judge_watched(j, m, &v.watched, e);
 
+	if (err)
+		return err;
 	switch (c->state) {
 	case STATE_QUEUED:
 	case STATE_REQUEUED:
@@ -322,8 +357,10 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 {
 	struct finding v = {.message = m, .since_ns = m->row.when_ns};
 
-	(void)j;
-	(void)e;
+	int err = judge_watched(j, m, &v.watched, e);
+
+	if (err)
+		return err;
 	if (m->row.flags & MSGF_REFUSED)
 		v.kind = STANDS_REFUSED;
 	else if (m->row.state == STATE_RETURNED)

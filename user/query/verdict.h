@@ -38,6 +38,7 @@ struct finding {
 	const struct msg *message;
 	const struct msg_copy *copy; /* NULL: of the message */
 	int64_t since_ns;            /* of the state it is in; 0 not known */
+	struct watched watched;      /* as of its end all this holds */
 	/* STANDS_WAITING */
 	uint64_t ahead;         /* earlier in the same queue and still there; AHEAD_MAX: or more */
 	int64_t queue_taken_ns; /* when something was last taken from it, 0 never while watching */
@@ -56,8 +57,9 @@ bool standing_open(enum standing k);
 
 struct judge; /* remembers what it found out about queues */
 
-int judge__new(struct loader *l, struct judge **ret, struct err *e);
+int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struct judge **ret, struct err *e);
 void judge__free(struct judge *j);
+int judge_watched(struct judge *j, const struct msg *m, struct watched *ret, struct err *e);
 int judge_copy(
 	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *ret, struct err *e);
 /* Of a message without copies. */
