@@ -116,7 +116,7 @@ CREATE TABLE gap (
 CREATE TABLE replay (
 	id INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL, message INTEGER NOT NULL, who TEXT, why TEXT,
 	broker TEXT, exchange TEXT, routing_key TEXT, token TEXT NOT NULL UNIQUE, -- value of the header evtrace-replay-of
-	result TEXT NOT NULL,                                    -- 'sending', 'confirmed', 'returned: ...', 'failed: ...'
+	result TEXT NOT NULL,                                    -- 'sending', 'confirmed', 'returned: ...': see replay/audit.h
 	finished_ns INTEGER
 );
 CREATE INDEX replay_message ON replay(message);

@@ -1,0 +1,539 @@
+/* evtrace replay: sends messages again. Shows what it would do; does it with --yes. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/timefmt.h"
+#include "cmd/answer.h"
+#include "replay/apply.h"
+#include "replay/audit.h"
+
+#define REPLAY_LIMIT 100
+#define REPLAY_MAX   100000 /* with --limit 0 */
+
+static const char help[] =
+	"usage: evtrace replay [OPTION]... ID...|QUERY...\n\n"
+	"Sends messages again: those with these ids, or all that a query finds (see evtrace find). Prints "
+	"the "
+	"plan and\n"
+	"sends nothing until --yes is given. Each goes to the exchange and routing key where it was first "
+	"published, byte\n"
+	"for byte, but for the headers that dead-lettering added and the header evtrace-replay-of that marks "
+	"the copy. The\n"
+	"broker's confirmation is awaited and recorded; the first message that is not confirmed ends the "
+	"replay. Nothing\n"
+	"is taken out of any queue.\n\n"
+	"  --yes            send\n"
+	"  --dry-run        only show the plan; the default\n"
+	"  --to EXCHANGE/KEY\n"
+	"                   send there instead; /QUEUE is the default exchange\n"
+	"  --again          send also what was replayed before\n"
+	"  --reason TEXT    noted with the replay\n"
+	"  --rate N         at most N messages a second (also written N/s)\n"
+	"  --limit N        at most N messages, the newest (100; 0: all)\n"
+	"  --broker HOST:PORT\n"
+	"                   instead of the address that was recorded\n"
+	"  --vhost NAME     instead of the virtual host that was recorded\n"
+	"  --credentials FILE\n"
+	"                   lines user=NAME and password=SECRET; mode 0600. Without it EVTRACE_AMQP_USER "
+	"and\n"
+	"                   EVTRACE_AMQP_PASSWORD, ~/.config/evtrace/credentials, guest/guest on this "
+	"machine\n"
+	"  --json           one object a line: replay, coverage\n"
+	"  --store DIR      the store to ask\n\n"
+	"  evtrace replay m42                evtrace replay --yes --reason 'INC-7' queue:billing.dlq "
+	"since:1h\n\n"
+	"Exit code: 0 done, 1 nothing to send, 2 the query is wrong, 3 a part was not sent, 5 the store, 6 "
+	"the "
+	"broker.\n";
+
+struct replay {
+	struct answer a;
+	struct common c;
+	struct plan_opts po;
+	struct apply_opts ao;
+	char *to_exchange;
+	char who[64];
+	bool yes, more;
+	struct plan *plan;
+	struct store *s; /* the writable one */
+	struct buf line;
+};
+
+enum {
+	OPT_YES = 0x200,
+	OPT_DRY_RUN,
+	OPT_TO,
+	OPT_AGAIN,
+	OPT_REASON,
+	OPT_RATE,
+	OPT_BROKER,
+	OPT_VHOST,
+	OPT_CREDENTIALS,
+};
+
+/* --- the plan, for people --- */
+
+static const char *why_words(enum plan_why w)
+{
+	switch (w) {
+	case PLAN_HEADERS:
+		return "where it was first published (x-death)";
+	case PLAN_LINK:
+		return "where it was first published (it is a dead-lettered copy)";
+	case PLAN_GIVEN:
+		return "as --to says";
+	default:
+		return "where it was published";
+	}
+}
+
+static void put_place(struct buf *b, const char *exchange, const char *key)
+{
+	if (*exchange)
+		buf_printf(b, "exchange %s, key %s", exchange, *key ? key : "(empty)");
+	else
+		buf_printf(b, "queue %s (default exchange)", key);
+}
+
+/* "x-death, x-first-death-*": families are named once. */
+static void put_gone(struct buf *b, const struct buf *gone)
+{
+	static const char *const families[] = {"x-first-death-", "x-last-death-"};
+	struct span s = buf_span(gone);
+	bool said[ARRAY_LEN(families)] = {false}, any = false;
+
+	while (s.n) {
+		const uint8_t *end = memchr(s.p, '\n', s.n);
+		struct span name = span_of(s.p, (size_t)(end - s.p));
+		bool skip = false;
+
+		s = span_sub(s, name.n + 1, SIZE_MAX);
+		for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+			if (!span_starts(name, families[i]))
+				continue;
+			skip = said[i];
+			said[i] = true;
+			name = span_str(i ? "x-last-death-*" : "x-first-death-*");
+		}
+		if (skip)
+			continue;
+		buf_puts(b, any ? ", " : " · without ");
+		buf_put_span(b, name);
+		any = true;
+	}
+}
+
+static void end_line(struct replay *r, struct buf *text)
+{
+	text_safe(&r->line, buf_span(text));
+	say_line(stdout, &r->line);
+	buf_clear(text);
+}
+
+static void put_notes(struct replay *r, const struct plan_item *i, struct buf *text)
+{
+	struct span s = buf_span(&i->notes);
+
+	while (s.n) {
+		const uint8_t *end = memchr(s.p, '\n', s.n);
+		struct span one = span_of(s.p, (size_t)(end - s.p));
+
+		s = span_sub(s, one.n + 1, SIZE_MAX);
+		put_tone(&r->line, &r->a, TONE_WAIT, "  note    ");
+		buf_put_span(text, one);
+		end_line(r, text);
+	}
+}
+
+static void show_item(struct replay *r, const struct plan_item *i)
+{
+	struct buf text = {0};
+	char id[24], size[40];
+
+	snprintf(id, sizeof(id), "m%" PRIu64, i->id);
+	buf_puts(&r->line, "  ");
+	put_tone(&r->line, &r->a, TONE_BOLD, id);
+	for (size_t k = strlen(id); k < 8; k++)
+		buf_putc(&r->line, ' ');
+	if (*i->from)
+		buf_printf(&text, "%s → ", i->from);
+	put_place(&text, i->exchange, i->routing_key);
+	buf_printf(&text, "   %s", why_words(i->why));
+	end_line(r, &text);
+	if (i->refusal) {
+		put_tone(&r->line, &r->a, TONE_BAD, "  refused ");
+		buf_puts(&text, i->refusal);
+		end_line(r, &text);
+		buf_free(&text);
+		return;
+	}
+	buf_printf(&text, "          body %s unchanged", fmt_size(size, sizeof(size), i->body_size));
+	put_gone(&text, &i->gone);
+	buf_printf(
+		&text, " · with " REPLAY_MARK ": %s · broker %s, virtual host %s", id, i->broker, i->vhost);
+	end_line(r, &text);
+	put_notes(r, i, &text);
+	buf_free(&text);
+}
+
+static void show_plan(struct replay *r)
+{
+	struct buf text = {0};
+	size_t n = r->plan->n - r->plan->refused;
+
+	buf_puts(&text, "Plan: ");
+	put_count(&text, n, "message", "messages");
+	if (r->plan->refused)
+		buf_printf(&text, ", %zu refused", r->plan->refused);
+	buf_puts(&text, r->yes ? "." : ". Nothing has been sent.");
+	if (r->more)
+		buf_printf(&text, " There are more than %zu: --limit 0 takes all.", r->plan->n);
+	end_line(r, &text);
+	buf_free(&text);
+	for (size_t k = 0; k < r->plan->n; k++)
+		show_item(r, &r->plan->items[k]);
+}
+
+/* --- JSON --- */
+
+static void json_list(struct json *j, const char *key, const struct buf *lines)
+{
+	struct span s = buf_span(lines);
+
+	json_key(j, key);
+	json_arr(j);
+	while (s.n) {
+		const uint8_t *end = memchr(s.p, '\n', s.n);
+		struct span one = span_of(s.p, (size_t)(end - s.p));
+
+		json_span(j, one);
+		s = span_sub(s, one.n + 1, SIZE_MAX);
+	}
+	json_arr_end(j);
+}
+
+static void print_item_json(struct replay *r, const struct plan_item *i, const char *token,
+	const char *result, const char *reason)
+{
+	static const char *const whys[] = {[PLAN_OWN] = "own",
+		[PLAN_HEADERS] = "x-death",
+		[PLAN_LINK] = "dead-letter-of",
+		[PLAN_GIVEN] = "to"};
+	struct json j = {.out = &r->line};
+
+	json_obj(&j);
+	json_kv_str(&j, "type", "replay");
+	json_id(&j, "id", i->id);
+	json_id(&j, "original", i->original);
+	json_text(&j, "queues", i->from);
+	json_kv_str(&j, "exchange", i->exchange);
+	json_kv_str(&j, "routing_key", i->routing_key);
+	json_kv_str(&j, "target", whys[i->why]);
+	json_text(&j, "broker", i->broker);
+	json_text(&j, "vhost", i->vhost);
+	json_kv_int(&j, "body_size", (int64_t)i->body_size);
+	json_list(&j, "headers_removed", &i->gone);
+	json_list(&j, "notes", &i->notes);
+	json_text(&j, "token", token);
+	json_kv_str(&j, "result", result);
+	json_text(&j, "reason", reason);
+	json_obj_end(&j);
+	buf_putc(&r->line, '\n');
+	fwrite(r->line.p, 1, r->line.n, stdout);
+	buf_clear(&r->line);
+}
+
+static void print_rest_json(struct replay *r, const char *result)
+{
+	for (size_t k = 0; k < r->plan->n; k++) {
+		const struct plan_item *i = &r->plan->items[k];
+
+		if (i->refusal)
+			print_item_json(r, i, "", "not-sent", i->refusal);
+		else if (result)
+			print_item_json(r, i, "", result, "");
+	}
+}
+
+/* --- sending --- */
+
+static void on_done(
+	void *ctx, const struct plan_item *i, const char *token, enum replay_outcome o, const struct err *why)
+{
+	struct replay *r = ctx;
+	struct buf text = {0};
+
+	if (r->a.json) {
+		print_item_json(r, i, token, outcome_word(o), why->msg);
+		fflush(stdout);
+		return;
+	}
+	buf_printf(&text, "  m%-7" PRIu64 "%s", i->id, outcome_word(o));
+	if (o == REPLAY_CONFIRMED)
+		buf_printf(&text, " by %s, as %s", i->broker, token);
+	else
+		buf_printf(&text, ": %s", why->msg);
+	end_line(r, &text);
+	fflush(stdout);
+	buf_free(&text);
+}
+
+static bool on_stop(void *ctx)
+{
+	(void)ctx;
+	return interrupted();
+}
+
+static int open_writable(struct replay *r, struct err *e)
+{
+	int err = store__open(store_path(r->a.store), true, &r->s, e);
+
+	if (err == -EACCES || err == -EROFS || err == -EPERM)
+		err_hint(e, "a replay is noted in the store, so it must be writable; run it as the store's "
+			    "owner");
+	return err;
+}
+
+static void say_summary(struct replay *r, const struct apply_result *res, size_t wanted)
+{
+	struct buf text = {0};
+
+	if (r->a.json)
+		return;
+	put_count(&text, res->confirmed, "message sent and confirmed", "messages sent and confirmed");
+	if (res->confirmed < wanted)
+		buf_printf(&text, ", %zu not", wanted - res->confirmed);
+	if (r->plan->refused)
+		buf_printf(&text, ", %zu refused by the plan", r->plan->refused);
+	buf_puts(&text, ".");
+	if (res->confirmed)
+		for (size_t k = 0; k < r->plan->n; k++)
+			if (!r->plan->items[k].refusal) {
+				buf_printf(&text, "   next: evtrace flow m%" PRIu64, r->plan->items[k].id);
+				break;
+			}
+	end_line(r, &text);
+	buf_free(&text);
+}
+
+/* A message that may have arrived, or did not, is a broker's answer; what failed before that says itself. */
+static int act_exit(struct replay *r, int err, const struct apply_result *res, struct err *e)
+{
+	if (err == -EREMOTEIO) {
+		if (res->last == REPLAY_UNKNOWN)
+			err_hint(e, "it may have arrived: look before sending it with --again");
+		cmd_fail("replay", EXIT_BROKER, e);
+		return EXIT_BROKER;
+	}
+	switch (err) {
+	case 0:
+		return res->stopped || r->plan->refused ? EXIT_PARTIAL : EXIT_FOUND;
+	case -EINVAL:
+	case -EPERM:
+		return cmd_fail("replay", EXIT_USAGE, e);
+	case -ENOPKG:
+	case -ENOMEM:
+	case -ENOSPC:
+		return cmd_fail("replay", EXIT_SYSTEM, e);
+	case -EBADMSG:
+	case -EROFS:
+	case -EBUSY:
+		return cmd_fail("replay", EXIT_STORE, e);
+	default:
+		return cmd_fail("replay", EXIT_BROKER, e);
+	}
+}
+
+static int act(struct replay *r)
+{
+	size_t wanted = r->plan->n - r->plan->refused;
+	struct apply_result res = {0};
+	struct err e = {0};
+	int err = open_writable(r, &e);
+
+	if (err)
+		return cmd_fail("replay", cmd_store_exit(err), &e);
+	audit_who(r->who, sizeof(r->who));
+	r->ao.who = r->who;
+	r->ao.ctx = r;
+	r->ao.done = on_done;
+	r->ao.stop = on_stop;
+	interrupts_catch();
+	err = plan_apply(r->plan, r->s, &r->ao, &res, &e);
+	if (r->a.json)
+		print_rest_json(r, NULL);
+	say_summary(r, &res, wanted);
+	if (res.stopped)
+		fprintf(stderr, "evtrace replay: interrupted after %zu of %zu\n", res.confirmed, wanted);
+	return act_exit(r, err, &res, &e);
+}
+
+/* --- the command --- */
+
+/* Ids as typed, or what the query finds. */
+static int find_ids(struct replay *r, int argc, char **argv, uint64_t *ids, size_t *ret_n, struct err *e)
+{
+	size_t max = r->a.limit && r->a.limit < REPLAY_MAX ? r->a.limit : REPLAY_MAX, n = 0;
+
+	for (; n < (size_t)argc && n < max; n++)
+		if (argv[n][0] != 'm' || message_id_parse(argv[n], &ids[n]))
+			break;
+	if (argc > 1 && n == (size_t)argc) {
+		for (size_t k = 0; k < n; k++) {
+			uint64_t one;
+			size_t found;
+			int err = resolve_messages(r->a.store, 1, &argv[k], 1, &one, &found, &r->more, e);
+
+			if (err)
+				return err;
+		}
+		*ret_n = n;
+		return 0;
+	}
+	return resolve_messages(r->a.store, argc, argv, max, ids, ret_n, &r->more, e);
+}
+
+static int run(struct replay *r, int argc, char **argv)
+{
+	uint64_t *ids = calloc(REPLAY_MAX, sizeof(*ids));
+	struct err e = {0};
+	size_t n = 0;
+	int err;
+
+	if (!ids)
+		return EXIT_SYSTEM;
+	err = find_ids(r, argc, argv, ids, &n, &e);
+	if (!err)
+		err = plan__new(r->a.store, ids, n, &r->po, &r->plan, &e);
+	free(ids);
+	if (err)
+		return answer_fail(&r->a, err, &e);
+	if (r->a.json && !r->yes)
+		print_rest_json(r, "planned");
+	else if (!r->a.json)
+		show_plan(r);
+	if (r->plan->n == r->plan->refused)
+		return EXIT_NONE;
+	if (r->yes)
+		return act(r);
+	if (!r->a.json)
+		puts("Add --yes to send. The broker's confirmation is awaited and recorded.");
+	return EXIT_FOUND;
+}
+
+/* "5", "0.5", "5/s" */
+static int parse_rate(const char *arg, double *ret)
+{
+	char *end;
+	double v = strtod(arg, &end);
+
+	if (end == arg || (*end && strcmp(end, "/s")) || !(v > 0) || v > 1e9) {
+		fprintf(stderr, "evtrace replay: --rate takes messages a second, not \"%s\": 5, 0.5, 5/s\n",
+			arg);
+		return -EINVAL;
+	}
+	*ret = v;
+	return 0;
+}
+
+static int parse_to(struct replay *r, const char *arg)
+{
+	const char *slash = strchr(arg, '/');
+
+	if (!slash || (slash == arg && !slash[1])) {
+		fprintf(stderr,
+			"evtrace replay: --to takes EXCHANGE/KEY, not \"%s\"; /QUEUE is the default "
+			"exchange\n",
+			arg);
+		return -EINVAL;
+	}
+	free(r->to_exchange);
+	r->to_exchange = strndup(arg, (size_t)(slash - arg));
+	r->po.to_exchange = r->to_exchange;
+	r->po.to_key = slash + 1;
+	return r->to_exchange ? 0 : -ENOMEM;
+}
+
+/* 1 taken, 0 not ours, <0 bad. */
+static int option(struct replay *r, int opt, char *arg)
+{
+	switch (opt) {
+	case OPT_YES:
+		r->yes = true;
+		return 1;
+	case OPT_DRY_RUN:
+		r->yes = false;
+		return 1;
+	case OPT_TO:
+		return parse_to(r, arg) ? -EINVAL : 1;
+	case OPT_AGAIN:
+		r->po.again = true;
+		return 1;
+	case OPT_REASON:
+		r->ao.why = arg;
+		return 1;
+	case OPT_RATE:
+		return parse_rate(arg, &r->ao.rate) ? -EINVAL : 1;
+	case OPT_BROKER:
+		r->po.broker = arg;
+		return 1;
+	case OPT_VHOST:
+		r->po.vhost = arg;
+		return 1;
+	case OPT_CREDENTIALS:
+		r->ao.credentials = arg;
+		return 1;
+	default:
+		return common_option(&r->c, opt, arg);
+	}
+}
+
+static const struct option longopts[] = {{"yes", no_argument, NULL, OPT_YES},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"to", required_argument, NULL, OPT_TO},
+	{"again", no_argument, NULL, OPT_AGAIN}, {"reason", required_argument, NULL, OPT_REASON},
+	{"rate", required_argument, NULL, OPT_RATE}, {"broker", required_argument, NULL, OPT_BROKER},
+	{"vhost", required_argument, NULL, OPT_VHOST},
+	{"credentials", required_argument, NULL, OPT_CREDENTIALS}, {"store", required_argument, NULL, 0x100},
+	{"json", no_argument, NULL, 0x101}, {"limit", required_argument, NULL, 0x104},
+	{"help", no_argument, NULL, 'h'}, {0}};
+
+static void replay_clear(struct replay *r)
+{
+	plan__free(r->plan);
+	store__close(r->s);
+	answer__close(&r->a);
+	buf_free(&r->line);
+	free(r->to_exchange);
+}
+
+int cmd_replay(int argc, char **argv)
+{
+	struct replay r = {0};
+	int opt, code;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
+		if (opt == 'h') {
+			fputs(help, stdout);
+			return EXIT_FOUND;
+		}
+		code = option(&r, opt, optarg);
+		if (code <= 0) {
+			code = code ? EXIT_USAGE : cmd_bad_option("replay", argc, argv, opt);
+			replay_clear(&r);
+			return code;
+		}
+	}
+	if (optind == argc) {
+		fputs("evtrace replay: which message? an id like m42, or what find would look for\n", stderr);
+		replay_clear(&r);
+		return EXIT_USAGE;
+	}
+	code = answer__open(&r.a, "replay", &r.c, REPLAY_LIMIT);
+	if (!code)
+		code = run(&r, argc - optind, argv + optind);
+	replay_clear(&r);
+	return code;
+}

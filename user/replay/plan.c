@@ -1,0 +1,413 @@
+#include "replay/plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/timefmt.h"
+#include "replay/audit.h"
+
+#define CHAIN_MAX 32 /* dead-lettered copies of dead-lettered copies */
+
+struct planner {
+	struct store *s;
+	struct loader *l;
+	const struct plan_opts *o;
+	struct err *e;
+};
+
+static char *copy_of(const char *s)
+{
+	return strdup(s ? s : "");
+}
+
+static char *copy_buf(const struct buf *b)
+{
+	return b->n ? strndup((const char *)b->p, b->n) : strdup("");
+}
+
+__attribute__((format(printf, 2, 3))) static void note(struct plan_item *i, const char *fmt, ...)
+{
+	char line[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	/* A name from outside may hold a line feed; notes are lines. */
+	for (char *c = line; *c; c++)
+		if (*c == '\n')
+			*c = ' ';
+	buf_puts(&i->notes, line);
+	buf_putc(&i->notes, '\n');
+}
+
+/* The first reason stays. */
+__attribute__((format(printf, 2, 3))) static void refuse(struct plan_item *i, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (i->refusal)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(&i->refusal, fmt, ap) < 0)
+		i->refusal = NULL;
+	va_end(ap);
+}
+
+/* --- the message it comes from --- */
+
+/* Follows dead-letter links back. *ret is @m itself when it is no copy. */
+static int find_original(struct planner *p, struct msg *m, struct msg **ret)
+{
+	for (int depth = 0; depth < CHAIN_MAX; depth++) {
+		uint64_t up = 0;
+		int err;
+
+		for (size_t i = 0; i < m->links_n; i++)
+			if (m->links[i].kind == LINK_DEAD_LETTER_OF && m->links[i].dst == m->row.id)
+				up = m->links[i].src;
+		if (!up)
+			break;
+		err = loader_get(p->l, up, &m, p->e);
+		if (err)
+			return err;
+	}
+	*ret = m;
+	return 0;
+}
+
+static int broker_name(struct planner *p, const struct msg *m, char **ret)
+{
+	sqlite3_stmt *st = NULL;
+	int err = cat_prepare(p->s, "SELECT name FROM broker WHERE id=?", &st, p->e);
+
+	if (err)
+		return err;
+	sqlite3_bind_int64(st, 1, (int64_t)m->broker);
+	err = cat_step(p->s, st, p->e);
+	if (err >= 0)
+		*ret = copy_of(err ? (const char *)sqlite3_column_text(st, 0) : "");
+	sqlite3_finalize(st);
+	return err < 0 ? err : 0;
+}
+
+/* --- where to --- */
+
+static int set_target(struct planner *p, struct plan_item *i, const struct msg *m, const struct msg *original)
+{
+	struct buf exchange = {0}, key = {0};
+	int found = 0;
+
+	if (p->o->to_exchange) {
+		i->why = PLAN_GIVEN;
+		i->exchange = copy_of(p->o->to_exchange);
+		i->routing_key = copy_of(p->o->to_key);
+		return 0;
+	}
+	if (i->replayer)
+		found = i->replayer->origin(m->row.envelope, &exchange, &key);
+	if (found == 1) {
+		i->why = PLAN_HEADERS;
+		i->exchange = copy_buf(&exchange);
+		i->routing_key = copy_buf(&key);
+	} else {
+		i->why = original != m ? PLAN_LINK : PLAN_OWN;
+		i->exchange = copy_of(original->row.exchange);
+		i->routing_key = copy_of(original->row.routing_key);
+	}
+	buf_free(&exchange);
+	buf_free(&key);
+	if (i->exchange && !*i->exchange && i->routing_key && !*i->routing_key)
+		refuse(i, "where it came from is not known: say where it should go with --to EXCHANGE/KEY");
+	return 0;
+}
+
+static int set_broker(struct planner *p, struct plan_item *i, const struct msg *m)
+{
+	int err = 0;
+
+	if (p->o->broker)
+		i->broker = copy_of(p->o->broker);
+	else
+		err = broker_name(p, m, &i->broker);
+	if (err)
+		return err;
+	if (i->broker && !*i->broker)
+		refuse(i, "the broker's address was not seen: name it with --broker HOST:PORT");
+	if (p->o->vhost) {
+		i->vhost = copy_of(p->o->vhost);
+	} else if (*m->row.vhost) {
+		i->vhost = copy_of(m->row.vhost);
+	} else {
+		i->vhost = copy_of("/");
+		note(i, "its virtual host was not seen (the connection was older than the recording): / is "
+			"taken; "
+			"--vhost names another");
+	}
+	return 0;
+}
+
+/* --- may it be sent --- */
+
+static void check_whole(struct plan_item *i, const struct msg *m)
+{
+	char kept[40], all[40];
+
+	if (!i->replayer)
+		refuse(i, "this evtrace has no client for its protocol");
+	else if (m->row.flags & OPF_GAP)
+		refuse(i, "bytes of it were lost while recording");
+	else if (m->row.flags & OPF_TRUNCATED || m->row.body_kept < m->row.body_size)
+		refuse(i, "only %s of its %s were kept (record's --payload-limit)",
+			fmt_size(kept, sizeof(kept), m->row.body_kept),
+			fmt_size(all, sizeof(all), m->row.body_size));
+	else if (!m->row.payload)
+		refuse(i, "its bytes are not in the store");
+}
+
+static int check_sent_before(struct planner *p, struct plan_item *i, const struct msg *original)
+{
+	struct audit_last last = {0};
+	char when[40];
+	int found = audit_last(p->s, i->id, &last, p->e);
+
+	if (found == 1) {
+		bool open = strcmp(last.result, "confirmed") != 0;
+
+		fmt_clock(when, sizeof(when), last.ts_ns, 0);
+		if (p->o->again)
+			note(i, "it was replayed before, at %s by %s: %s", when, last.who, last.result);
+		else if (open)
+			refuse(i,
+				"%s replayed it at %s, with no result (%s): it may have arrived; --again "
+				"sends it",
+				last.who, when, last.result);
+		else
+			refuse(i, "%s replayed it at %s; --again sends it once more", last.who, when);
+	}
+	if (found < 0 || original->row.id == i->id)
+		return found < 0 ? found : 0;
+	found = audit_last(p->s, original->row.id, &last, p->e);
+	if (found == 1)
+		note(i, "m%" PRIu64 ", of which it is a copy, was replayed at %s by %s", original->row.id,
+			fmt_clock(when, sizeof(when), last.ts_ns, 0), last.who);
+	return found < 0 ? found : 0;
+}
+
+static void on_dropped(void *ctx, struct span name)
+{
+	struct plan_item *i = ctx;
+
+	buf_put_span(&i->gone, name);
+	buf_putc(&i->gone, '\n');
+}
+
+static void set_headers(struct plan_item *i, const struct msg *m)
+{
+	struct buf out = {0};
+
+	if (i->replayer && !i->refusal &&
+		i->replayer->envelope(m->row.envelope, SPAN_LIT("m0"), &out, on_dropped, i))
+		refuse(i, "its properties cannot be read");
+	buf_free(&out);
+}
+
+/* --- what to know first --- */
+
+static bool note_field(void *ctx, const struct field *f)
+{
+	struct plan_item *i = ctx;
+
+	if (span_is(f->name, "user-id"))
+		note(i, "it carries user-id " SPAN_FMT ": the broker takes it from that user only",
+			SPAN_ARG(f->text));
+	else if (span_is(f->name, "header.CC[0]"))
+		note(i, "its header CC sends it to further keys: " SPAN_FMT ", …", SPAN_ARG(f->text));
+	else if (span_is(f->name, "expiration"))
+		note(i, "it expires " SPAN_FMT " ms after it is queued", SPAN_ARG(f->text));
+	return true;
+}
+
+/* What its last consumer did, when that is a reason to replay; NULL: it handled it. */
+static const char *mishap(const struct msg_copy *c)
+{
+	if (!c->consumer || c->state == STATE_ACKED || c->settle == SETTLE_ACK || c->settle == SETTLE_AUTO)
+		return NULL;
+	switch (c->settle) {
+	case SETTLE_REJECT:
+		return "rejected it";
+	case SETTLE_REQUEUE:
+		return "gave it back";
+	case SETTLE_LOST:
+		return "lost its connection over it";
+	default:
+		return c->state == STATE_DELIVERED ? "has it still, unsettled" : "had it";
+	}
+}
+
+/* Has who could not handle it been started again since? */
+static int note_consumer(struct planner *p, struct plan_item *i, const struct msg_copy *c)
+{
+	const struct who *w = c->consumer;
+	const char *did = mishap(c);
+	char times[40] = "";
+	sqlite3_stmt *st = NULL;
+	int more;
+
+	if (!did)
+		return 0;
+	if (c->deliveries > 1)
+		snprintf(times, sizeof(times), " (%" PRIu32 " deliveries)", c->deliveries);
+	more = cat_prepare(p->s,
+		"SELECT pid FROM process WHERE service=? AND id>? AND coalesce(exit_ns,0)=0"
+		" ORDER BY id DESC LIMIT 1",
+		&st, p->e);
+	if (more)
+		return more;
+	sqlite3_bind_text(st, 1, w->service, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, (int64_t)w->id);
+	more = cat_step(p->s, st, p->e);
+	if (more > 0 && *w->service)
+		note(i, "%s %s%s; it was restarted since (pid %" PRIu32 " → %d)", w->service, did, times,
+			w->pid, sqlite3_column_int(st, 0));
+	else if (more >= 0 && w->exit_ns)
+		note(i, "%s (pid %" PRIu32 ") %s%s; it ended, and was not seen to start again", w->service,
+			w->pid, did, times);
+	else if (more >= 0)
+		note(i, "%s (pid %" PRIu32 ") %s%s; it was not seen to restart since", w->service, w->pid,
+			did, times);
+	sqlite3_finalize(st);
+	return more < 0 ? more : 0;
+}
+
+static int set_notes(struct planner *p, struct plan_item *i, const struct msg *m, const struct msg *original)
+{
+	const struct proto *proto = proto_by_id(m->row.proto);
+
+	if (proto)
+		proto->fields(m->row.envelope, note_field, i);
+	for (size_t c = 0; c < original->copies_n; c++) {
+		int err = note_consumer(p, i, &original->copies[c]);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* --- the plan --- */
+
+static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
+{
+	struct msg *m, *original;
+	int err;
+
+	err = loader_get(p->l, id, &m, p->e);
+	if (!err)
+		err = find_original(p, m, &original);
+	if (err)
+		return err;
+	i->id = id;
+	i->original = original != m ? original->row.id : 0;
+	i->replayer = replayer_for(m->row.proto);
+	i->payload = m->row.payload;
+	i->body_size = m->row.body_size;
+	i->from = copy_of(m->row.queues);
+	check_whole(i, m);
+	err = check_sent_before(p, i, original);
+	if (!err && loader_payload(p->l, m, p->e))
+		refuse(i, "its bytes cannot be read: %.300s", p->e->msg);
+	if (!err)
+		err = set_target(p, i, m, original);
+	if (!err)
+		err = set_broker(p, i, m);
+	set_headers(i, m);
+	if (!err)
+		err = set_notes(p, i, m, original);
+	if (!err && (!i->from || !i->exchange || !i->routing_key || !i->broker || !i->vhost ||
+			    !buf_ok(&i->notes) || !buf_ok(&i->gone)))
+		err = err_set(p->e, -ENOMEM, "out of memory");
+	return err;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct plan_item *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+int plan__new(struct store *s, const uint64_t *ids, size_t n, const struct plan_opts *o, struct plan **ret,
+	struct err *e)
+{
+	struct planner pl = {.s = s, .o = o, .e = e};
+	struct plan *p = calloc(1, sizeof(*p));
+	int err = 0;
+
+	if (p)
+		p->items = calloc(n, sizeof(*p->items));
+	if (!p || !p->items) {
+		plan__free(p);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
+	for (size_t k = 0; k < n && !err; k++) {
+		/* A loader keeps what it has read: a plan of thousands needs them one at a time. */
+		if (k % 256 == 0) {
+			loader__free(pl.l);
+			pl.l = NULL;
+			err = loader__new(s, &pl.l, e);
+		}
+		if (!err)
+			err = plan_one(&pl, &p->items[p->n++], ids[k]);
+		if (!err)
+			p->refused += p->items[k].refusal != NULL;
+	}
+	loader__free(pl.l);
+	if (err) {
+		plan__free(p);
+		return err;
+	}
+	qsort(p->items, p->n, sizeof(*p->items), by_id);
+	*ret = p;
+	return 0;
+}
+
+void plan__free(struct plan *p)
+{
+	if (!p)
+		return;
+	for (size_t k = 0; k < p->n; k++) {
+		struct plan_item *i = &p->items[k];
+
+		free(i->broker);
+		free(i->vhost);
+		free(i->exchange);
+		free(i->routing_key);
+		free(i->from);
+		free(i->refusal);
+		buf_free(&i->gone);
+		buf_free(&i->notes);
+	}
+	free(p->items);
+	free(p);
+}
+
+int plan_payload(struct store *s, const struct plan_item *i, struct span mark, struct buf *ret_envelope,
+	struct span *ret_body, struct err *e)
+{
+	struct span envelope;
+	int err = store_payload(s, i->payload, &envelope, ret_body, e);
+
+	if (err)
+		return err;
+	if (ret_body->n != i->body_size)
+		return err_set(e, -EBADMSG,
+			"the store holds %zu of the %" PRIu64 " bytes of m%" PRIu64 "'s body", ret_body->n,
+			i->body_size, i->id);
+	buf_clear(ret_envelope);
+	err = i->replayer->envelope(envelope, mark, ret_envelope, NULL, NULL);
+	return err ? err_set(e, err, "the properties of m%" PRIu64 " cannot be read", i->id) : 0;
+}
