@@ -147,6 +147,16 @@ static void put_notes(struct replay *r, const struct plan_item *i, struct buf *t
 	}
 }
 
+/* All go to one broker and virtual host: then the headline says it. */
+static bool one_broker(const struct plan *p)
+{
+	for (size_t k = 1; k < p->n; k++)
+		if (strcmp(p->items[k].broker, p->items[0].broker) ||
+			strcmp(p->items[k].vhost, p->items[0].vhost))
+			return false;
+	return true;
+}
+
 static void show_item(struct replay *r, const struct plan_item *i)
 {
 	struct buf text = {0};
@@ -187,13 +197,17 @@ static void show_plan(struct replay *r)
 	put_count(&text, n, "message", "messages");
 	if (r->plan->refused)
 		buf_printf(&text, ", %zu refused", r->plan->refused);
+	if (one_broker(r->plan))
+		buf_printf(&text, ", to the broker at %s, virtual host %s", r->plan->items[0].broker,
+			r->plan->items[0].vhost);
 	buf_puts(&text, r->yes ? "." : ". Nothing has been sent.");
 	if (r->more)
 		buf_printf(&text, " There are more than %zu: --limit 0 takes all.", r->plan->n);
 	end_line(r, &text);
 	buf_free(&text);
 	for (size_t k = 0; k < r->plan->n; k++)
-		show_item(r, &r->plan->items[k]);
+		if (!r->yes || r->plan->items[k].refusal)
+			show_item(r, &r->plan->items[k]);
 }
 
 /* --- JSON --- */
@@ -270,11 +284,11 @@ static void on_done(
 		fflush(stdout);
 		return;
 	}
-	buf_printf(&text, "  m%-7" PRIu64 "%s", i->id, outcome_word(o));
-	if (o == REPLAY_CONFIRMED)
-		buf_printf(&text, " by %s, as %s", i->broker, token);
-	else
-		buf_printf(&text, ": %s", why->msg);
+	buf_printf(&text, "  m%-7" PRIu64, i->id);
+	put_place(&text, i->exchange, i->routing_key);
+	buf_printf(&text, "   %s", outcome_word(o));
+	buf_printf(
+		&text, o == REPLAY_CONFIRMED ? ", as %s" : ": %s", o == REPLAY_CONFIRMED ? token : why->msg);
 	end_line(r, &text);
 	fflush(stdout);
 	buf_free(&text);
@@ -398,9 +412,9 @@ static int find_ids(struct replay *r, int argc, char **argv, uint64_t *ids, size
 static int run(struct replay *r, int argc, char **argv)
 {
 	uint64_t *ids = calloc(REPLAY_MAX, sizeof(*ids));
+	int code = EXIT_FOUND, err;
 	struct err e = {0};
 	size_t n = 0;
-	int err;
 
 	if (!ids)
 		return EXIT_SYSTEM;
@@ -410,17 +424,19 @@ static int run(struct replay *r, int argc, char **argv)
 	free(ids);
 	if (err)
 		return answer_fail(&r->a, err, &e);
-	if (r->a.json && !r->yes)
-		print_rest_json(r, "planned");
-	else if (!r->a.json)
-		show_plan(r);
-	if (r->plan->n == r->plan->refused)
-		return EXIT_NONE;
-	if (r->yes)
-		return act(r);
 	if (!r->a.json)
+		show_plan(r);
+	else if (!r->yes || r->plan->n == r->plan->refused)
+		print_rest_json(r, "planned");
+	if (r->yes && r->plan->n > r->plan->refused)
+		code = act(r);
+	else if (r->plan->n == r->plan->refused)
+		code = EXIT_NONE;
+	if (r->a.json)
+		print_coverage_json(&r->a, NULL, interrupted());
+	if (!r->a.json && !r->yes && code == EXIT_FOUND)
 		puts("Add --yes to send. The broker's confirmation is awaited and recorded.");
-	return EXIT_FOUND;
+	return code;
 }
 
 /* "5", "0.5", "5/s" */

@@ -116,6 +116,23 @@ static void pace(double rate, uint64_t *last_ns)
 	*last_ns = now_mono_ns();
 }
 
+static const char *outcome_words(enum replay_outcome o)
+{
+	switch (o) {
+	case REPLAY_CONFIRMED:
+		return "was confirmed";
+	case REPLAY_RETURNED:
+		return "came back";
+	case REPLAY_REFUSED:
+		return "was refused";
+	case REPLAY_FAILED:
+		return "was not sent";
+	case REPLAY_UNKNOWN:
+		return "may have arrived";
+	}
+	return "";
+}
+
 static int send_one(struct applier *a, const struct plan_item *i, struct apply_result *r)
 {
 	struct audit_act act = {i->id, a->o->who, a->o->why, i->broker, i->exchange, i->routing_key, NULL};
@@ -147,8 +164,9 @@ static int send_one(struct applier *a, const struct plan_item *i, struct apply_r
 			err = err2;
 		}
 	} else {
-		*a->e = why;
-		err = -EREMOTEIO;
+		err = err_set(
+			a->e, -EREMOTEIO, "m%" PRIu64 " %s: %.400s", i->id, outcome_words(r->last), why.msg);
+		err_hint(a->e, "%s", why.hint);
 	}
 out:
 	buf_free(&envelope);

@@ -9,7 +9,8 @@
 #include "base/timefmt.h"
 #include "replay/audit.h"
 
-#define CHAIN_MAX 32 /* dead-lettered copies of dead-lettered copies */
+#define CHAIN_MAX    32 /* dead-lettered copies of dead-lettered copies */
+#define QUEUES_SHOWN 4
 
 struct planner {
 	struct store *s;
@@ -152,6 +153,8 @@ static int set_broker(struct planner *p, struct plan_item *i, const struct msg *
 
 /* --- may it be sent --- */
 
+/* A dead-lettered copy that was never seen again shares its original's bytes: the broker moves, it does not
+ * change. */
 static void check_whole(struct plan_item *i, const struct msg *m)
 {
 	char kept[40], all[40];
@@ -160,12 +163,12 @@ static void check_whole(struct plan_item *i, const struct msg *m)
 		refuse(i, "this evtrace has no client for its protocol");
 	else if (m->row.flags & OPF_GAP)
 		refuse(i, "bytes of it were lost while recording");
-	else if (m->row.flags & OPF_TRUNCATED || m->row.body_kept < m->row.body_size)
-		refuse(i, "only %s of its %s were kept (record's --payload-limit)",
-			fmt_size(kept, sizeof(kept), m->row.body_kept),
-			fmt_size(all, sizeof(all), m->row.body_size));
 	else if (!m->row.payload)
 		refuse(i, "its bytes are not in the store");
+	else if (m->row.body.n < m->row.body_size)
+		refuse(i, "only %s of its %s were kept (record's --payload-limit)",
+			fmt_size(kept, sizeof(kept), m->row.body.n),
+			fmt_size(all, sizeof(all), m->row.body_size));
 }
 
 static int check_sent_before(struct planner *p, struct plan_item *i, const struct msg *original)
@@ -231,11 +234,9 @@ static bool note_field(void *ctx, const struct field *f)
 	return true;
 }
 
-/* What its last consumer did, when that is a reason to replay; NULL: it handled it. */
-static const char *mishap(const struct msg_copy *c)
+/* What its last consumer did with a copy. */
+static const char *did_words(const struct msg_copy *c)
 {
-	if (!c->consumer || c->state == STATE_ACKED || c->settle == SETTLE_ACK || c->settle == SETTLE_AUTO)
-		return NULL;
 	switch (c->settle) {
 	case SETTLE_REJECT:
 		return "rejected it";
@@ -248,19 +249,23 @@ static const char *mishap(const struct msg_copy *c)
 	}
 }
 
-/* Has who could not handle it been started again since? */
+/* Who had a copy, how that ended, and whether it was started again since. */
 static int note_consumer(struct planner *p, struct plan_item *i, const struct msg_copy *c)
 {
 	const struct who *w = c->consumer;
-	const char *did = mishap(c);
-	char times[40] = "";
+	char who[200], times[40] = "";
 	sqlite3_stmt *st = NULL;
 	int more;
 
-	if (!did)
+	if (!w)
 		return 0;
+	snprintf(who, sizeof(who), "%s (pid %" PRIu32 ")", *w->service ? w->service : "a process", w->pid);
 	if (c->deliveries > 1)
 		snprintf(times, sizeof(times), " (%" PRIu32 " deliveries)", c->deliveries);
+	if (c->settle == SETTLE_ACK || c->settle == SETTLE_AUTO) {
+		note(i, "%s has handled it: it will get it once more", who);
+		return 0;
+	}
 	more = cat_prepare(p->s,
 		"SELECT pid FROM process WHERE service=? AND id>? AND coalesce(exit_ns,0)=0"
 		" ORDER BY id DESC LIMIT 1",
@@ -269,16 +274,14 @@ static int note_consumer(struct planner *p, struct plan_item *i, const struct ms
 		return more;
 	sqlite3_bind_text(st, 1, w->service, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 2, (int64_t)w->id);
-	more = cat_step(p->s, st, p->e);
-	if (more > 0 && *w->service)
-		note(i, "%s %s%s; it was restarted since (pid %" PRIu32 " → %d)", w->service, did, times,
-			w->pid, sqlite3_column_int(st, 0));
-	else if (more >= 0 && w->exit_ns)
-		note(i, "%s (pid %" PRIu32 ") %s%s; it ended, and was not seen to start again", w->service,
-			w->pid, did, times);
-	else if (more >= 0)
-		note(i, "%s (pid %" PRIu32 ") %s%s; it was not seen to restart since", w->service, w->pid,
-			did, times);
+	more = *w->service ? cat_step(p->s, st, p->e) : 0;
+	if (more > 0)
+		note(i, "%s %s%s; it was restarted since (pid %" PRIu32 " → %d)", w->service, did_words(c),
+			times, w->pid, sqlite3_column_int(st, 0));
+	else if (!more && w->exit_ns)
+		note(i, "%s %s%s; it ended, and was not seen to start again", who, did_words(c), times);
+	else if (!more)
+		note(i, "%s %s%s; it was not seen to restart since", who, did_words(c), times);
 	sqlite3_finalize(st);
 	return more < 0 ? more : 0;
 }
@@ -300,6 +303,22 @@ static int set_notes(struct planner *p, struct plan_item *i, const struct msg *m
 
 /* --- the plan --- */
 
+/* "billing, audit" */
+static char *queues_of(const struct msg *m)
+{
+	struct buf b = {0};
+	char *text;
+
+	for (size_t k = 0; k < m->copies_n && k < QUEUES_SHOWN; k++)
+		if (*m->copies[k].queue)
+			buf_printf(&b, "%s%s", b.n ? ", " : "", m->copies[k].queue);
+	if (m->copies_n > QUEUES_SHOWN)
+		buf_puts(&b, ", …");
+	text = buf_ok(&b) ? copy_buf(&b) : NULL;
+	buf_free(&b);
+	return text;
+}
+
 static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 {
 	struct msg *m, *original;
@@ -315,11 +334,11 @@ static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 	i->replayer = replayer_for(m->row.proto);
 	i->payload = m->row.payload;
 	i->body_size = m->row.body_size;
-	i->from = copy_of(m->row.queues);
+	i->from = queues_of(m);
+	if (loader_payload(p->l, m, p->e))
+		refuse(i, "its bytes cannot be read: %.300s", p->e->msg);
 	check_whole(i, m);
 	err = check_sent_before(p, i, original);
-	if (!err && loader_payload(p->l, m, p->e))
-		refuse(i, "its bytes cannot be read: %.300s", p->e->msg);
 	if (!err)
 		err = set_target(p, i, m, original);
 	if (!err)

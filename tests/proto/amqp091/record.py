@@ -285,4 +285,5 @@ def main():
             b.stop()
 
 
-main()
+if __name__ == "__main__":
+    main()
