@@ -15,7 +15,7 @@ _evtrace_options() {
 	flow) opts='--limit --json --store' ;;
 	queues) opts='--since --until --all --json --store' ;;
 	tail) opts='--since --limit --json --store' ;;
-	replay) opts='--yes --store' ;;
+	replay) opts='--yes --dry-run --to --again --reason --rate --limit --broker --vhost --credentials --json --store' ;;
 	status) opts='--verify --limit --json --store' ;;
 	doctor) opts='--store --json' ;;
 	sql) opts='--json --store' ;;

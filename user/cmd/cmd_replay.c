@@ -11,6 +11,7 @@
 
 #define REPLAY_LIMIT 100
 #define REPLAY_MAX   100000 /* with --limit 0 */
+#define QUEUES_SHOWN 4
 
 static const char help[] =
 	"usage: evtrace replay [OPTION]... ID...|QUERY...\n\n"
@@ -73,7 +74,33 @@ enum {
 	OPT_CREDENTIALS,
 };
 
+/* Takes the first line off @lines; false when there is none. */
+static bool next_line(struct span *lines, struct span *ret)
+{
+	const uint8_t *end = lines->n ? memchr(lines->p, '\n', lines->n) : NULL;
+
+	if (!end)
+		return false;
+	*ret = span_of(lines->p, (size_t)(end - lines->p));
+	*lines = span_sub(*lines, ret->n + 1, SIZE_MAX);
+	return true;
+}
+
 /* --- the plan, for people --- */
+
+/* "billing, audit → " */
+static void put_queues(struct buf *b, const struct buf *queues)
+{
+	struct span s = buf_span(queues), one;
+	unsigned n = 0;
+
+	while (next_line(&s, &one) && n++ < QUEUES_SHOWN) {
+		buf_puts(b, n > 1 ? ", " : "");
+		buf_put_span(b, one);
+	}
+	if (n)
+		buf_puts(b, n > QUEUES_SHOWN ? ", … → " : " → ");
+}
 
 static const char *why_words(enum plan_why w)
 {
@@ -101,15 +128,12 @@ static void put_place(struct buf *b, const char *exchange, const char *key)
 static void put_gone(struct buf *b, const struct buf *gone)
 {
 	static const char *const families[] = {"x-first-death-", "x-last-death-"};
-	struct span s = buf_span(gone);
+	struct span s = buf_span(gone), name;
 	bool said[ARRAY_LEN(families)] = {false}, any = false;
 
-	while (s.n) {
-		const uint8_t *end = memchr(s.p, '\n', s.n);
-		struct span name = span_of(s.p, (size_t)(end - s.p));
+	while (next_line(&s, &name)) {
 		bool skip = false;
 
-		s = span_sub(s, name.n + 1, SIZE_MAX);
 		for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 			if (!span_starts(name, families[i]))
 				continue;
@@ -134,13 +158,9 @@ static void end_line(struct replay *r, struct buf *text)
 
 static void put_notes(struct replay *r, const struct plan_item *i, struct buf *text)
 {
-	struct span s = buf_span(&i->notes);
+	struct span s = buf_span(&i->notes), one;
 
-	while (s.n) {
-		const uint8_t *end = memchr(s.p, '\n', s.n);
-		struct span one = span_of(s.p, (size_t)(end - s.p));
-
-		s = span_sub(s, one.n + 1, SIZE_MAX);
+	while (next_line(&s, &one)) {
 		put_tone(&r->line, &r->a, TONE_WAIT, "  note    ");
 		buf_put_span(text, one);
 		end_line(r, text);
@@ -167,8 +187,7 @@ static void show_item(struct replay *r, const struct plan_item *i)
 	put_tone(&r->line, &r->a, TONE_BOLD, id);
 	for (size_t k = strlen(id); k < 8; k++)
 		buf_putc(&r->line, ' ');
-	if (*i->from)
-		buf_printf(&text, "%s → ", i->from);
+	put_queues(&text, &i->from);
 	put_place(&text, i->exchange, i->routing_key);
 	buf_printf(&text, "   %s", why_words(i->why));
 	end_line(r, &text);
@@ -214,17 +233,12 @@ static void show_plan(struct replay *r)
 
 static void json_list(struct json *j, const char *key, const struct buf *lines)
 {
-	struct span s = buf_span(lines);
+	struct span s = buf_span(lines), one;
 
 	json_key(j, key);
 	json_arr(j);
-	while (s.n) {
-		const uint8_t *end = memchr(s.p, '\n', s.n);
-		struct span one = span_of(s.p, (size_t)(end - s.p));
-
+	while (next_line(&s, &one))
 		json_span(j, one);
-		s = span_sub(s, one.n + 1, SIZE_MAX);
-	}
 	json_arr_end(j);
 }
 
@@ -241,7 +255,7 @@ static void print_item_json(struct replay *r, const struct plan_item *i, const c
 	json_kv_str(&j, "type", "replay");
 	json_id(&j, "id", i->id);
 	json_id(&j, "original", i->original);
-	json_text(&j, "queues", i->from);
+	json_list(&j, "queues", &i->from);
 	json_kv_str(&j, "exchange", i->exchange);
 	json_kv_str(&j, "routing_key", i->routing_key);
 	json_kv_str(&j, "target", whys[i->why]);

@@ -9,8 +9,7 @@
 #include "base/timefmt.h"
 #include "replay/audit.h"
 
-#define CHAIN_MAX    32 /* dead-lettered copies of dead-lettered copies */
-#define QUEUES_SHOWN 4
+#define CHAIN_MAX 32 /* dead-lettered copies of dead-lettered copies */
 
 struct planner {
 	struct store *s;
@@ -303,20 +302,14 @@ static int set_notes(struct planner *p, struct plan_item *i, const struct msg *m
 
 /* --- the plan --- */
 
-/* "billing, audit" */
-static char *queues_of(const struct msg *m)
+static void set_queues(struct plan_item *i, const struct msg *m)
 {
-	struct buf b = {0};
-	char *text;
-
-	for (size_t k = 0; k < m->copies_n && k < QUEUES_SHOWN; k++)
-		if (*m->copies[k].queue)
-			buf_printf(&b, "%s%s", b.n ? ", " : "", m->copies[k].queue);
-	if (m->copies_n > QUEUES_SHOWN)
-		buf_puts(&b, ", …");
-	text = buf_ok(&b) ? copy_buf(&b) : NULL;
-	buf_free(&b);
-	return text;
+	for (size_t k = 0; k < m->copies_n; k++) {
+		if (!*m->copies[k].queue)
+			continue;
+		buf_puts(&i->from, m->copies[k].queue);
+		buf_putc(&i->from, '\n');
+	}
 }
 
 static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
@@ -334,7 +327,7 @@ static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 	i->replayer = replayer_for(m->row.proto);
 	i->payload = m->row.payload;
 	i->body_size = m->row.body_size;
-	i->from = queues_of(m);
+	set_queues(i, m);
 	if (loader_payload(p->l, m, p->e))
 		refuse(i, "its bytes cannot be read: %.300s", p->e->msg);
 	check_whole(i, m);
@@ -346,7 +339,7 @@ static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 	set_headers(i, m);
 	if (!err)
 		err = set_notes(p, i, m, original);
-	if (!err && (!i->from || !i->exchange || !i->routing_key || !i->broker || !i->vhost ||
+	if (!err && (!i->exchange || !i->routing_key || !i->broker || !i->vhost || !buf_ok(&i->from) ||
 			    !buf_ok(&i->notes) || !buf_ok(&i->gone)))
 		err = err_set(p->e, -ENOMEM, "out of memory");
 	return err;
@@ -405,8 +398,8 @@ void plan__free(struct plan *p)
 		free(i->vhost);
 		free(i->exchange);
 		free(i->routing_key);
-		free(i->from);
 		free(i->refusal);
+		buf_free(&i->from);
 		buf_free(&i->gone);
 		buf_free(&i->notes);
 	}

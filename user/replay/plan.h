@@ -23,7 +23,7 @@ struct plan_item {
 	uint64_t payload, body_size;
 	enum plan_why why;
 	char *broker, *vhost, *exchange, *routing_key;
-	char *from;       /* the queues where it is */
+	struct buf from;  /* the queues where it is, one a line */
 	struct buf gone;  /* headers left out, one a line */
 	struct buf notes; /* one a line */
 	char *refusal;    /* why it is not sent; NULL: it is */
