@@ -114,9 +114,10 @@ $(FUZZ): $(O)/%: %.c $(SRCS)
 		$(wildcard user/base/*.c user/proto/*.c user/extract/*.c user/stream/*.c) -lexpat -lm
 
 setup: ## install what building and testing need (Debian packages, by name)
-	$(Q)tools/setup
+	$(Q)tools/setup test
 
-demo: setup ## build, run the shop on a private RabbitMQ, ask evtrace about it
+demo: ## build, run the shop on a private RabbitMQ, ask evtrace about it
+	$(Q)tools/setup
 	$(Q)$(MAKE) all workloads
 	$(Q)tests/lab/demo
 
@@ -124,7 +125,8 @@ test: ## build everything and run every test; ends with "N passed, N failed"
 	$(Q)tools/setup test
 	$(Q)tests/run
 
-bench: setup ## throughput with and without tracing, ns in the kernel per call, CPU per message
+bench: ## throughput with and without tracing, ns in the kernel per call, CPU per message
+	$(Q)tools/setup
 	$(Q)$(MAKE) all workloads
 	$(Q)tests/bench/run
 
