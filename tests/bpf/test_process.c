@@ -212,7 +212,7 @@ static void wrong_scopes(void)
 	opts.scope.pids_n = 0;
 	opts.scope.cgroups = &cgroup;
 	opts.scope.cgroups_n = 1;
-	CHECK_EQ(live__new(&opts, &l, &e), -ENOENT);
+	CHECK_EQ(live__new(&opts, &l, &e), -ESRCH);
 	CHECK(strstr(e.msg, "no/such/group"));
 	CHECK(!l);
 }

@@ -32,7 +32,7 @@
 #define RING_MIN       (64u << 10)
 #define RING_MAX       (1u << 30)
 #define POLL_BUDGET    16384 /* records a live_poll(), so that its caller gets to do other things */
-#define PACE_MS        5     /* between looks while records come: many of them for one wake-up */
+#define PACE_US        4000  /* between looks while records come: many of them for one wake-up */
 #define TICK_NS        (250 * NS_PER_MS)
 #define SWEEP_NS       (3 * NS_PER_SEC)
 #define CLOSED_KEEP_NS (10 * NS_PER_SEC)
@@ -514,9 +514,10 @@ int live_poll(struct live *l, const struct sink *sink, int timeout_ms)
 
 	l->sink = sink;
 	l->sink_err = 0;
-	/* While records come, nobody wakes us: we let them gather, unless the ring fills. */
+	/* While records come, nobody wakes us: we let them gather, unless the ring fills. (epoll_wait() would
+	 * return at once, because something is there.) */
 	if (l->had_records && timeout_ms && ring_used(l) < l->ring_size / 8)
-		wait_ring(l, timeout_ms < PACE_MS ? timeout_ms : PACE_MS);
+		usleep(PACE_US);
 	n = consume(l);
 	if (!n && timeout_ms && !l->had_records) {
 		*asleep = 1;
@@ -785,9 +786,11 @@ static int scope_cgroups(struct live *l, const struct live_scope *s, struct err 
 	for (uint32_t i = 0; i < s->cgroups_n; i++) {
 		int fd = open_cgroup(s->cgroups[i]), err;
 
-		if (fd < 0)
-			return err_set(e, fd, "there is no control group \"%s\" in cgroup v2: %s",
-				s->cgroups[i], strerror(-fd));
+		if (fd < 0) {
+			err_set(e, -ESRCH, "there is no control group \"%s\" in cgroup v2", s->cgroups[i]);
+			err_hint(e, "systemd-cgls shows them: system.slice/nginx.service");
+			return -ESRCH;
+		}
 		err = bpf_map_update_elem(bpf_map__fd(l->skel->maps.scope_cgroups), &i, &fd, BPF_ANY);
 		err = err ? -errno : 0;
 		close(fd);

@@ -36,7 +36,7 @@ struct live_opts {
 struct live;
 
 /* Loads and attaches. -EPERM (which capabilities are missing, how to grant them), -ENOENT (no BTF),
- * -EOPNOTSUPP. */
+ * -EOPNOTSUPP; -ESRCH: a process or control group of the scope is not there; -E2BIG: too many of a kind. */
 int live__new(const struct live_opts *opts, struct live **ret, struct err *e);
 void live__free(struct live *l);
 /* Adds a process tree to the scope, before it runs anything of interest (`-- CMD`: the child waits on a
