@@ -187,7 +187,9 @@ static void show_item(struct replay *r, const struct plan_item *i)
 	put_tone(&r->line, &r->a, TONE_BOLD, id);
 	for (size_t k = strlen(id); k < 8; k++)
 		buf_putc(&r->line, ' ');
-	put_queues(&text, &i->from);
+	if (i->original) /* where it lies now; the queues of a message that was published are where it goes to
+			  */
+		put_queues(&text, &i->from);
 	put_place(&text, i->exchange, i->routing_key);
 	buf_printf(&text, "   %s", why_words(i->why));
 	end_line(r, &text);
@@ -200,8 +202,9 @@ static void show_item(struct replay *r, const struct plan_item *i)
 	}
 	buf_printf(&text, "          body %s unchanged", fmt_size(size, sizeof(size), i->body_size));
 	put_gone(&text, &i->gone);
-	buf_printf(
-		&text, " · with " REPLAY_MARK ": %s · broker %s, virtual host %s", id, i->broker, i->vhost);
+	buf_printf(&text, " · with " REPLAY_MARK ": %s", id);
+	if (!one_broker(r->plan))
+		buf_printf(&text, " · broker %s, virtual host %s", i->broker, i->vhost);
 	end_line(r, &text);
 	put_notes(r, i, &text);
 	buf_free(&text);
