@@ -274,7 +274,8 @@ static void bench_conn(struct bench *b, unsigned i)
 		.server_addr = {127, 0, 0, 1},
 		.client_port = (uint16_t)(40000 + i),
 		.server_port = 5672,
-		.opened_ns = b->ts};
+		.opened_ns = b->ts,
+		.from_start = true};
 }
 
 static void bench_new(struct bench *b, const struct correlator_opts *opts)

@@ -284,6 +284,7 @@ static void broker_merge(struct correlator *c, struct broker *to, struct broker 
 {
 	point_at(&c->brokers_by_addr, from, to);
 	point_at(&c->brokers_by_pid, from, to);
+	to->older |= from->older;
 	for (struct space *s = c->spaces; s; s = s->next)
 		if (s->broker == from)
 			s->broker = to;
@@ -334,7 +335,29 @@ static int broker_get(struct correlator *c, struct connection *cn)
 		news = true;
 	}
 	cn->broker = b;
+	b->older |= !info->from_start;
 	return news ? broker_row(c, b) : 0;
+}
+
+/* Also connections that have not said anything since: they are not decoded, so their address must do. */
+bool broker_has_past(struct correlator *c, const struct broker *b)
+{
+	char name[sizeof(b->name)];
+
+	if (b->older)
+		return true;
+	map_for_each (&c->conns, slot) {
+		const struct connection *cn = (struct connection *)(uintptr_t)slot->val;
+
+		if (cn->info.from_start || cn->broker)
+			continue;
+		if (b->pid && cn->info.server_pid == b->pid)
+			return true;
+		broker_name(&cn->info, name, sizeof(name));
+		if (!strcmp(name, b->name))
+			return true;
+	}
+	return false;
 }
 
 /* --- virtual hosts --- */

@@ -11,6 +11,7 @@
 
 #define TTL_GRACE_NS NS_PER_SEC /* a delivery right before the end may still be under way to us */
 #define MAX_SCAN     64
+#define MAX_EXPIRIES 2 /* inferred in a row: queues that expire into each other go round for ever */
 
 /* The broker's new message of the content of @from, to @exchange with @key. */
 static int death_new(struct correlator *c, struct copy *from, struct span exchange, struct span key,
@@ -87,6 +88,7 @@ static int dead_letter(struct correlator *c, struct copy *cp, int64_t ts_ns, boo
 	if (err)
 		return err;
 	m->dead = dead;
+	m->expiries = dead ? 0 : cp->m->expiries + 1;
 	key = str_span(m->key);
 	err = message_route(c, m, &key, 1, NULL, COPY_BY_DEATH);
 	if (err)
@@ -126,7 +128,7 @@ static int expire(struct correlator *c, struct copy *cp)
 	char took[40];
 
 	cp->settled_ns = at;
-	if (!q->has_dlx) {
+	if (!q->has_dlx || cp->m->expiries >= MAX_EXPIRIES) {
 		copy_set(c, cp, STATE_EXPIRED);
 		return 0;
 	}

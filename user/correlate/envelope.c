@@ -301,10 +301,24 @@ uint32_t leaf_hash(struct span path)
 	return h;
 }
 
+/* Once each: a value that stands in two places is no better for it. */
 static void add(struct values *v, enum value_kind kind, struct span text, uint32_t leaf)
 {
+	uint64_t hash = value_hash(kind, text);
+
+	for (uint32_t i = 0; i < v->n; i++)
+		if (v->v[i].hash == hash)
+			return;
 	if (text.n)
-		v->v[v->n++] = (struct value){value_hash(kind, text), leaf, kind, text.n >= 12};
+		v->v[v->n++] = (struct value){hash, leaf, kind, text.n >= 12};
+}
+
+/* RabbitMQ's direct reply-to: the requester asks for the bare name, the broker adds who asked. */
+uint64_t reply_address(struct span queue)
+{
+	static const char direct[] = "amq.rabbitmq.reply-to";
+
+	return span_starts(queue, direct) ? hash_span(span_str(direct), 0) : hash_span(queue, 0);
 }
 
 struct values *values_of(const struct envelope *e, const struct op *op, uint64_t body_hash)
@@ -327,7 +341,7 @@ struct values *values_of(const struct envelope *e, const struct op *op, uint64_t
 	if (op->body_size >= 16)
 		v->v[v->n++] = (struct value){hash_u64(body_hash ^ VALUE_BODY), 0, VALUE_BODY, 1};
 	if (e->reply_to.n)
-		v->reply_to = hash_span(e->reply_to, 0);
+		v->reply_to = reply_address(e->reply_to);
 	fit = realloc(v, sizeof(*v) + v->n * sizeof(v->v[0]));
 	return fit ? fit : v;
 }

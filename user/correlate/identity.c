@@ -386,6 +386,9 @@ int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, str
 	int err;
 
 	*ret = place;
+	/* The default exchange's key names the queue, but for copies by CC: the decoder knows which. */
+	if (!x->op->exchange.n)
+		return 0;
 	err = route(c, x->space, x->op->exchange, &key, 1, x->op, &r);
 	if (err || !r->n || r->n > MAX_SCAN)
 		return err;
@@ -393,17 +396,6 @@ int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, str
 	if (err || place->ncands != 1 || (!r->complete && place->cands[0]->consumers))
 		return err;
 	real = place->cands[0];
-	*ret = real;
-	return place_resolve(c, place, real);
-}
-
-int place_is_default(struct correlator *c, struct opctx *x, struct queue *place, struct queue **ret)
-{
-	struct queue *real;
-	int err = queue_get(c, x->space, x->op->routing_key, &real);
-
-	if (err)
-		return err;
 	*ret = real;
 	return place_resolve(c, place, real);
 }

@@ -58,6 +58,7 @@ struct broker {
 	uint64_t id, process, netns;
 	uint32_t pid;
 	enum proto_id proto;
+	bool older; /* than us: it had clients whose beginning we did not see */
 	char name[160];
 };
 
@@ -199,8 +200,9 @@ struct message {
 	enum msg_state own, state; /* own: without looking at copies */
 	enum msg_origin origin;
 	enum routes routes;
-	bool inferred; /* made by the broker, and not seen on the wire yet */
-	bool dead;     /* made by a rejection or a full queue: shown as dead-lettered while it waits */
+	bool inferred;    /* made by the broker, and not seen on the wire yet */
+	uint8_t expiries; /* inferred one after the other until it came to be */
+	bool dead;        /* made by a rejection or a full queue: shown as dead-lettered while it waits */
 	bool stored;
 };
 
@@ -419,6 +421,8 @@ int connection_get(struct correlator *c, const struct conn *conn, struct connect
 void connection_touch(struct correlator *c, struct connection *cn);
 int space_get(struct correlator *c, struct connection *cn, struct span vhost, struct space **ret);
 struct space *space_of(struct correlator *c, struct broker *b, struct span vhost);
+/* It has connections whose beginning we did not see. */
+bool broker_has_past(struct correlator *c, const struct broker *b);
 struct broker *broker_by_id(struct correlator *c, uint64_t id);
 struct broker *broker_restore(struct correlator *c, const struct broker_rec *r);
 int actors_flush(struct correlator *c);
@@ -468,6 +472,7 @@ void envelope_read(struct envelope *e, const struct proto *p, const struct op *o
 void envelope_deaths(struct envelope *e, const struct proto *p, const struct op *op);
 struct values *values_of(const struct envelope *e, const struct op *op, uint64_t body_hash);
 void values_put(struct values *v);
+uint64_t reply_address(struct span queue);
 uint64_t value_hash(enum value_kind kind, struct span text);
 uint32_t leaf_hash(struct span path);
 /* "m42" of evtrace's own ids, in @text up to its end or a dot; 0 when it is none. */
@@ -508,8 +513,6 @@ bool join_delivery(struct group *g, struct queue *q, const struct opctx *x, stru
 struct message *join_late_send(struct group *g, int64_t ts_ns);
 struct message *lane_next(struct lane *l);
 int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, struct queue **ret);
-/* Of the default exchange: the routing key is the queue. */
-int place_is_default(struct correlator *c, struct opctx *x, struct queue *place, struct queue **ret);
 /* @m was delivered from @place: its known copies may be the one that was, so their state is open. */
 void place_doubt(struct correlator *c, struct queue *place, struct message *m);
 

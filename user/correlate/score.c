@@ -167,9 +167,14 @@ void judge_evidence(
 		buf_printf(out, "sent while it was held (1 of %u in flight)", p->open);
 	}
 	if (in && !in->no_ack && in->settled_ns >= p->ts_ns && in->settled_by) {
+		int64_t gap = in->settled_ns - p->ts_ns;
+
 		sep(out);
-		buf_printf(out, "%s %s after", settle_name(in->settle),
-			fmt_duration(took, sizeof(took), in->settled_ns - p->ts_ns));
+		if (gap < NS_PER_MS / 10)
+			buf_printf(out, "%s right after", settle_name(in->settle));
+		else
+			buf_printf(out, "%s %s after", settle_name(in->settle),
+				fmt_duration(took, sizeof(took), gap));
 	}
 	if (j->contradicted) {
 		sep(out);

@@ -291,7 +291,7 @@ static int delivery_queue(struct correlator *c, struct opctx *x, struct queue **
 	} else if (op->consumer.n) {
 		err = consumer_place(c, x, &q);
 		if (!err && !q->name)
-			err = op->exchange.n ? place_narrow(c, x, q, &q) : place_is_default(c, x, q, &q);
+			err = place_narrow(c, x, q, &q);
 	} else {
 		*ret = queue_new_place(c, x->space);
 		return *ret ? 0 : -ENOMEM;
@@ -356,8 +356,11 @@ static int delivered_copy(struct correlator *c, struct opctx *x, struct queue *q
 	int err = 0;
 
 	if (!cp) {
-		if (q->name && m->routes == ROUTES_DECLARED)
-			err = contradict(c, m, q);
+		bool waits = m->in_state[STATE_QUEUED] || m->in_state[STATE_UNKNOWN];
+
+		/* From a place without a name: it may be that of a known copy, if there is one. */
+		if (m->routes == ROUTES_DECLARED && (q->name || !waits))
+			err = contradict(c, m, q->name ? q : NULL);
 		if (err)
 			return err;
 		cp = copy_new(c, m, q, COPY_BY_DELIVERY, STATE_DELIVERED, m->sent_ns);
@@ -400,6 +403,7 @@ int receive_op(struct correlator *c, struct opctx *x)
 	if (j.m->inferred) {
 		/* The broker's copy as it really is, with the headers that it added. */
 		j.m->inferred = false;
+		j.m->expiries = 0;
 		err = store_payload(c, x, j.m);
 	}
 	if (!err && !j.m->values) {

@@ -394,8 +394,9 @@ static int exchange_declare(struct correlator *c, struct opctx *x)
 	const struct op *op = x->op;
 	struct args_ctx a = {.c = c};
 	struct exchange *e;
-	/* It was published to before anybody declared it: it existed, with bindings that nobody showed us. */
-	bool before = exchange_find(c, x->space, op->exchange);
+	/* It was published to before anybody declared it, or its broker has clients that are older than us:
+	 * it may have existed, with bindings that nobody showed. */
+	bool before = exchange_find(c, x->space, op->exchange) || broker_has_past(c, x->space->broker);
 	int err = exchange_get(c, x->space, op->exchange, &e);
 
 	if (err)

@@ -196,19 +196,11 @@ static struct candidate *candidate_for(struct compare *x, const struct value_ent
 	return e->n <= MAX_CANDIDATES ? candidate_add(x->pd, in) : candidate_find(x->pd, in);
 }
 
-static bool is_common(struct compare *x, const struct identifier *id)
-{
-	const struct value_entry *e =
-		map_ptr(&x->c->values, entry_key(x->p->id, value_hash(VALUE_ID, id->value)));
-
-	return e && e->n > 2;
-}
-
-static void compare_value(struct compare *x, const struct identifier *id)
+static void compare_value(struct compare *x, const struct identifier *id, uint64_t hash)
 {
 	uint32_t leaf = leaf_hash(id->name);
 
-	each_holder (x, value_hash(VALUE_ID, id->value), n) {
+	each_holder (x, hash, n) {
 		double w = weight(e, x->p, n->v, leaf);
 		struct candidate *k = w > 0 ? candidate_for(x, e, n->inop) : NULL;
 
@@ -238,7 +230,7 @@ static void compare_cause(struct compare *x, const struct envelope *env)
 /* Sent to where the cause asked for its answer, and with its id. */
 static void compare_answer(struct compare *x, const struct envelope *env, struct span key)
 {
-	uint64_t to = hash_span(key, 0);
+	uint64_t to = reply_address(key);
 
 	each_holder (x, value_hash(VALUE_ANSWER, env->correlation_id), n) {
 		struct candidate *k = n->inop->values->reply_to == to ? candidate_for(x, e, n->inop) : NULL;
@@ -278,6 +270,37 @@ static void compare_body(struct compare *x, uint64_t hash)
 	}
 }
 
+/* Rare values choose the candidates, common ones come after them; each value once. */
+static void compare_values(struct compare *x, const struct envelope *env)
+{
+	struct {
+		const struct identifier *id;
+		uint64_t hash;
+		uint32_t n;
+	} found[MAX_IDENTIFIERS];
+	unsigned nfound = 0, at;
+
+	for (unsigned i = 0; i < env->nids; i++) {
+		const struct identifier *id = &env->ids[i];
+		uint64_t hash = value_hash(VALUE_ID, id->value);
+		const struct value_entry *e = map_ptr(&x->c->values, entry_key(x->p->id, hash));
+
+		if (!e || id->cls != ID_JOIN || span_is(id->name, "traceparent"))
+			continue;
+		for (at = 0; at < nfound && found[at].hash != hash; at++)
+			;
+		if (at < nfound)
+			continue;
+		for (at = nfound++; at && found[at - 1].n > e->n; at--)
+			found[at] = found[at - 1];
+		found[at].id = id;
+		found[at].hash = hash;
+		found[at].n = e->n;
+	}
+	for (unsigned i = 0; i < nfound; i++)
+		compare_value(x, found[i].id, found[i].hash);
+}
+
 void values_compare(struct correlator *c, struct opctx *op, const struct process *p, struct pending *pd)
 {
 	const struct envelope *env = &c->env;
@@ -293,10 +316,5 @@ void values_compare(struct correlator *c, struct opctx *op, const struct process
 	for (uint32_t i = 0; v && i < v->n; i++)
 		if (v->v[i].kind == VALUE_BODY)
 			compare_body(&x, v->v[i].hash);
-	/* Rare values choose the candidates, common ones come after them. */
-	for (int common = 0; common < 2; common++)
-		for (unsigned i = 0; i < env->nids; i++)
-			if (env->ids[i].cls == ID_JOIN && !span_is(env->ids[i].name, "traceparent") &&
-				is_common(&x, &env->ids[i]) == common)
-				compare_value(&x, &env->ids[i]);
+	compare_values(&x, env);
 }
