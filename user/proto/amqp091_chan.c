@@ -23,6 +23,7 @@ uint64_t amqp_emit(struct amqp *st, struct op *op)
 }
 
 /* --- contents --- */
+
 /*
  * A consumer that was there before us: a delivery from the default exchange names its queue, because there
  * the routing key is the queue's name. Not so for copies by CC, and not for direct reply-to. A second such
@@ -47,6 +48,7 @@ static void learn_queue(struct consumer *k, struct span exchange, struct span ke
 	name_set(&k->queue, key);
 	k->queue_known = k->queue_learned = true;
 }
+
 static void deliver_begun(struct amqp *st, struct content *t)
 {
 	struct span tag = t->m.a[DELIVER_CONSUMER].s;
