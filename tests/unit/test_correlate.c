@@ -555,8 +555,7 @@ static void transaction(void)
 	bench_end(&b);
 }
 
-/* Consumers older than us: the default exchange names the queue, bindings narrow it down, else it is unknown.
- */
+/* Consumers older than us: where bindings do not narrow it down, their queue is unknown. */
 static void unknown_tags(void)
 {
 	struct bench b;

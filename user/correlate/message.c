@@ -16,21 +16,6 @@
 
 /* --- state --- */
 
-bool state_is_final(enum msg_state st)
-{
-	switch (st) {
-	case STATE_RETURNED:
-	case STATE_ACKED:
-	case STATE_REJECTED:
-	case STATE_DEAD_LETTERED:
-	case STATE_EXPIRED:
-	case STATE_PURGED:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* What an operator must hear first comes first. */
 static const enum msg_state pressing[] = {STATE_DEAD_LETTERED, STATE_REJECTED, STATE_EXPIRED, STATE_PURGED,
 	STATE_RETURNED, STATE_REQUEUED, STATE_DELIVERED, STATE_QUEUED, STATE_UNKNOWN, STATE_ACKED};

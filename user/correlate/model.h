@@ -1,12 +1,11 @@
 /*
  * What the correlator holds in memory; shared by the files of this folder only.
  *
- *   who     processes, connections, brokers and their virtual hosts (space)            actors.c
- *   where   exchanges, queues, bindings; which queues a publish reaches                 topology.c, route.c
- *   what    messages and their copies; which delivery belongs to which send             message.c, identity.c
- *   settle  deliveries, settlement, dead letters                                        settle.c, death.c
- *   why     in-ops, units of execution, candidates and their scores; links and flows    cause.c, score.c,
- * flow.c
+ *   who     processes, connections, brokers and their virtual hosts: actors.c, consumers.c
+ *   where   exchanges, queues, bindings: topology.c; which queues a publish reaches: route.c
+ *   what    messages and their copies: message.c; which delivery belongs to which send: identity.c
+ *   settle  deliveries and settlement: settle.c; dead letters: death.c
+ *   why     which taken message caused a send: cause.c, values.c, score.c; links and flows: flow.c
  */
 #ifndef EVTRACE_CORRELATE_MODEL_H
 #define EVTRACE_CORRELATE_MODEL_H
@@ -491,7 +490,6 @@ void copy_set(struct correlator *c, struct copy *cp, enum msg_state st);
 void copy_touch(struct correlator *c, struct copy *cp);
 void copy_move(struct correlator *c, struct copy *cp, struct queue *q);
 void copy_withdraw(struct correlator *c, struct copy *cp);
-bool state_is_final(enum msg_state st);
 int messages_flush(struct correlator *c);
 int messages_sweep(struct correlator *c);
 void messages_free(struct correlator *c);
