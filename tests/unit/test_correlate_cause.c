@@ -387,9 +387,13 @@ static void replay(void)
 	order(&b, "header.evtrace-replay-of=m1.abcdef", "x");
 	order(&b, "header.evtrace-replay-of=m99.abcdef", "y"); /* later than itself: of another store */
 	order(&b, "header.evtrace-replay-of=rubbish", "z");
-	/* The replay was sent from outside of what we watch. */
+	/* The replay is met at its delivery. */
 	deliver(&b, 1, 1, "invoices", "", "invoices", "header.evtrace-replay-of=m2.x", "w");
+	/* This one's send is seen after its delivery: still one link. */
+	publish(&b, 0, 1, "", "invoices", "header.evtrace-replay-of=m2.x", "w");
 	finish(&b);
+	CHECK_EQ(b.rows->nm, 6);
+	CHECK_EQ(b.rows->nl, 3);
 	CHECK_EQ(source_of(&b, 2, LINK_REPLAY_OF), 1);
 	CHECK_EQ(flow_of(&b, 2), 1);
 	CHECK(link_to(&b, 3, LINK_REPLAY_OF) == NULL);

@@ -225,7 +225,7 @@ int send_op(struct correlator *c, struct opctx *x)
 		err = route_send(c, m, op);
 	if (!err && adopted)
 		err = check_adopted(c, m);
-	if (!err)
+	if (!err && !adopted) /* else its delivery told */
 		err = note_replay(c, m);
 	if (!err && !adopted)
 		err = note_resend(c, m);
