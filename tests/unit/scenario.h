@@ -111,6 +111,36 @@ static inline void sc_envelope(struct buf *b, const char *content_type, const ch
 	buf_free(&table);
 }
 
+/* An envelope of one header: "evtrace-replay-of", or with @reason "x-death" with one entry. */
+static inline void sc_one_header(struct buf *b, const char *token, const char *reason)
+{
+	struct buf table = {0}, death = {0};
+
+	if (reason) {
+		sc_short(&death, "reason");
+		buf_putc(&death, 'S');
+		sc_be32(&death, (uint32_t)strlen(reason));
+		buf_puts(&death, reason);
+		sc_short(&table, "x-death");
+		buf_putc(&table, 'A');
+		sc_be32(&table, (uint32_t)death.n + 5);
+		buf_putc(&table, 'F');
+		sc_be32(&table, (uint32_t)death.n);
+		buf_put_span(&table, buf_span(&death));
+	} else {
+		sc_short(&table, "evtrace-replay-of");
+		buf_putc(&table, 'S');
+		sc_be32(&table, (uint32_t)strlen(token));
+		buf_puts(&table, token);
+	}
+	buf_clear(b);
+	buf_put(b, "\x20\x00", 2);
+	sc_be32(b, (uint32_t)table.n);
+	buf_put_span(b, buf_span(&table));
+	buf_free(&table);
+	buf_free(&death);
+}
+
 struct sc_message {
 	const char *exchange, *key, *type, *body;
 	int64_t sent_ns, first_ns;
@@ -119,7 +149,8 @@ struct sc_message {
 	enum msg_origin origin;
 	enum routes routes;
 	uint32_t flags, code;
-	size_t body_n; /* 0: strlen(body) */
+	size_t body_n;              /* 0: strlen(body) */
+	const char *token, *reason; /* instead of the usual headers: sc_one_header() */
 };
 
 static inline uint64_t sc_message(struct scenario *s, const struct sc_message *m)
@@ -151,7 +182,10 @@ static inline uint64_t sc_message(struct scenario *s, const struct sc_message *m
 
 	r.flow = m->flow ? m->flow : r.id;
 	r.fingerprint = hash_span(body, 0);
-	sc_envelope(&env, "application/json", "acme", 3, "c0ffee", m->type);
+	if (m->token || m->reason)
+		sc_one_header(&env, m->token, m->reason);
+	else
+		sc_envelope(&env, "application/json", "acme", 3, "c0ffee", m->type);
 	sc_keep(s, s->sink.payload(s->sink.ctx, PROTO_AMQP091, buf_span(&env), body, &r.payload));
 	sc_keep(s, s->sink.message(s->sink.ctx, &r));
 	buf_free(&env);

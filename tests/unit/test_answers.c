@@ -338,12 +338,48 @@ static void resolves_ids_and_values(void)
 	CHECK_EQ(resolve("m99", NULL, &id, &e), -ENOENT);
 	CHECK_STR(e.msg, "there is no m99");
 	CHECK_EQ(resolve("nowhere", NULL, &id, &e), -ENOENT);
-	CHECK_STR(e.msg, "nothing holds nowhere");
+	CHECK_STR(e.msg, "nothing holds \"nowhere\"");
 	CHECK_EQ(resolve("a=", NULL, &id, &e), -EINVAL);
 	CHECK_EQ(resolve("John Doe", NULL, &id, &e), -ENOTUNIQ);
 	CHECK(strstr(e.msg, "\"John Doe\" finds more than one message:\n  m19 "));
 	CHECK(strstr(e.msg, "\n  m13 "));
 	CHECK_EQ(id, 77);
+}
+
+/* A store of @n messages where links say what @link does; opened instead of the scenario's. */
+static void open_chain(const char *name, int n, void (*link)(struct scenario *s, int i, int n))
+{
+	struct scenario s;
+	struct err e = {0};
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/%s", tmp, name);
+	if (scenario_open(&s, path, &e))
+		abort();
+	sc_begin(&s);
+	for (int i = 0; i < n; i++)
+		sc_message(&s, &(struct sc_message){.exchange = "x",
+				       .key = "k",
+				       .type = "",
+				       .body = "{}",
+				       .sent_ns = T0 + MS(i + 1),
+				       .flow = 1,
+				       .state = STATE_SENT,
+				       .process = s.process[SHOP]});
+	for (int i = 1; i <= n; i++)
+		link(&s, i, n);
+	CHECK_EQ(s.err, 0);
+	CHECK_EQ(store_writer_commit(s.w, T_END, &e), 0);
+	CHECK_EQ(store_writer__close(s.w, &e), 0);
+	store__close(store);
+	if (store__open(path, false, &store, &e) || store_coverage(store, &coverage, &e))
+		abort();
+}
+
+static void close_chain(void)
+{
+	store__close(store);
+	open_store();
 }
 
 /* --- where --- */
@@ -416,6 +452,98 @@ static void every_copy_has_a_verdict(void)
 	CHECK_EQ(judged(M_LOST, 0).kind, STANDS_RETURNED);
 	CHECK_EQ(judged(M_FOREIGN, 0).kind, STANDS_NOT_SEEN);
 	end_judge();
+}
+
+/* work -> work.retry (its waiting ends) -> work, acked; and three that are each other's dead letters. */
+static void write_retries(struct scenario *s, int i, int n)
+{
+	struct sc_message m = {.exchange = "x",
+		.key = "k",
+		.type = "",
+		.body = "{}",
+		.sent_ns = T0,
+		.origin = ORIGIN_BROKER,
+		.state = STATE_DEAD_LETTERED,
+		.reason = "rejected"};
+	struct copy_rec c = {.state = STATE_DEAD_LETTERED,
+		.settle = SETTLE_REJECT,
+		.settled_ns = T0 + MS(5),
+		.consumer = s->process[BILLING]};
+
+	if (i < n)
+		return;
+	c.message = sc_message(s, &m);
+	c.dead_letter = c.message + 1;
+	sc_copy(s, c, "work");
+	c.message = sc_message(s, &m);
+	c.dead_letter = c.message + 1;
+	c.settle = SETTLE_NONE;
+	sc_copy(s, c, "work.retry");
+	m.reason = "expired";
+	sc_copy(s, (struct copy_rec){.message = sc_message(s, &m), .state = STATE_ACKED}, "work");
+	for (int k = 0; k < 3; k++) {
+		c.message = sc_message(s, &m);
+		c.dead_letter = k < 2 ? c.message + 1 : c.message - 2;
+		sc_copy(s, c, "round");
+	}
+}
+
+static void retries_are_followed_to_their_end(void)
+{
+	struct finding f;
+
+	open_chain("retries", 1, write_retries);
+	begin_judge();
+	f = judged(2, 0);
+	CHECK_EQ(f.kind, STANDS_RETRIED);
+	CHECK_STR(f.reason, "rejected");
+	CHECK_EQ(f.dead->row.id, 3);
+	CHECK_EQ(f.end_message->row.id, 4);
+	CHECK_EQ(f.end->state, STATE_ACKED);
+	f = judged(3, 0);
+	CHECK_EQ(f.kind, STANDS_RETRIED);
+	CHECK_STR(f.reason, "expired");
+	CHECK_EQ(judged(5, 0).kind, STANDS_DEAD_LETTERED); /* a circle is not followed */
+	end_judge();
+	close_chain();
+}
+
+static void write_replayed(struct scenario *s, int i, int n)
+{
+	(void)n;
+	sc_message(s, &(struct sc_message){.exchange = "x",
+			      .key = "k",
+			      .type = "",
+			      .body = "{}",
+			      .first_ns = T0 + MS(9),
+			      .origin = ORIGIN_UNSEEN,
+			      .token = "m1.abc"});
+	sc_link(s, (uint64_t)i, (uint64_t)i + 1, LINK_REPLAY_OF, 1, "header evtrace-replay-of");
+}
+
+static void a_replay_says_who_and_why(void)
+{
+	struct replay_note note = {0};
+	struct store *writable = NULL;
+	struct err e = {0};
+
+	open_chain("replayed", 1, write_replayed);
+	begin_judge();
+	CHECK_EQ(find_replay(loader, get(2), &note, &e), 0); /* nothing was noted */
+	CHECK_EQ(store__open(store_path(store), true, &writable, &e), 0);
+	CHECK_EQ(sqlite3_exec(store_db(writable),
+			 "INSERT INTO replay(ts_ns,message,who,why,token,result) "
+			 "VALUES(77,1,'ann','paid','m1.abc','confirmed')",
+			 NULL, NULL, NULL),
+		SQLITE_OK);
+	store__close(writable);
+	CHECK_EQ(find_replay(loader, get(2), &note, &e), 1);
+	CHECK_EQ(note.ts_ns, 77);
+	CHECK_STR(note.who, "ann");
+	CHECK_STR(note.why, "paid");
+	CHECK(was_replayed(get(1)) && !was_replayed(get(2)));
+	end_judge();
+	close_chain();
 }
 
 static void where_speaks_of_causes_and_effects(void)
@@ -540,42 +668,6 @@ static void a_large_flow_is_cut_near_the_one_asked_for(void)
 	CHECK_EQ(total, 4);
 	CHECK_STR(buf_cstr(&drawn),
 		"0 root13 1 copy13:billing 1 copy13:invoices 2.effect14 3.copy14:notify 1.copy13:audit ");
-}
-
-/* A store of @n messages where links say what @link does; opened instead of the scenario's. */
-static void open_chain(const char *name, int n, void (*link)(struct scenario *s, int i, int n))
-{
-	struct scenario s;
-	struct err e = {0};
-	char path[80];
-
-	snprintf(path, sizeof(path), "%s/%s", tmp, name);
-	if (scenario_open(&s, path, &e))
-		abort();
-	sc_begin(&s);
-	for (int i = 0; i < n; i++)
-		sc_message(&s, &(struct sc_message){.exchange = "x",
-				       .key = "k",
-				       .type = "",
-				       .body = "{}",
-				       .sent_ns = T0 + MS(i + 1),
-				       .flow = 1,
-				       .state = STATE_SENT,
-				       .process = s.process[SHOP]});
-	for (int i = 1; i <= n; i++)
-		link(&s, i, n);
-	CHECK_EQ(s.err, 0);
-	CHECK_EQ(store_writer_commit(s.w, T_END, &e), 0);
-	CHECK_EQ(store_writer__close(s.w, &e), 0);
-	store__close(store);
-	if (store__open(path, false, &store, &e) || store_coverage(store, &coverage, &e))
-		abort();
-}
-
-static void close_chain(void)
-{
-	store__close(store);
-	open_store();
 }
 
 static void link_circle(struct scenario *s, int i, int n)
@@ -705,6 +797,8 @@ int main(int argc, char **argv)
 	RUN(damaged_payloads_are_said);
 	RUN(resolves_ids_and_values);
 	RUN(every_copy_has_a_verdict);
+	RUN(retries_are_followed_to_their_end);
+	RUN(a_replay_says_who_and_why);
 	RUN(where_speaks_of_causes_and_effects);
 	RUN(evidence_is_there);
 	RUN(the_tree_goes_by_causality);

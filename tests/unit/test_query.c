@@ -573,6 +573,41 @@ static void short_cuts_change_no_answer(void)
 	buf_free(&body);
 }
 
+/* Whatever is typed, it is a query or a fault with a place. */
+static void any_text_is_safe(void)
+{
+	static const char *const parts[] = {"a", "4711", " ", "\"", "'", "(", ")", "=", "!=", "<", ">=", ":",
+		"AND ", "OR ", "NOT ", "*", "?", "\\", "state:", "queue:x", "since:", "5min", "id:m4",
+		"has:", "é", "\xff", "\n", "."};
+	struct sample m = make_order();
+	unsigned good = 0;
+
+	for (unsigned round = 0; round < 30000; round++) {
+		char text[200] = "";
+		struct query *q = NULL;
+		struct err e = {0};
+		char *argv[] = {text};
+
+		seed = round;
+		for (unsigned k = rnd(12); k; k--)
+			strcat(text, parts[rnd(ARRAY_LEN(parts))]);
+		if (query__parse(text, NOW, &q, &e) ? !strstr(e.msg, "^") : !q)
+			CHECK(!"a query, or a place");
+		if (q) {
+			m.q = q;
+			m.s.ctx = &m;
+			m.s.names = sample_names;
+			CHECK(query_match(q, &m.s) >= 0);
+			good++;
+		}
+		query__free(q);
+		q = NULL;
+		query__from_args(1, argv, NOW, &q, &e);
+		query__free(q);
+	}
+	CHECK(good > 3000);
+}
+
 static void wildcards_stay_fast(void)
 {
 	char text[202], body[5001];
@@ -602,6 +637,7 @@ int main(void)
 	RUN(other_formats);
 	RUN(highlight);
 	RUN(short_cuts_change_no_answer);
+	RUN(any_text_is_safe);
 	RUN(wildcards_stay_fast);
 	buf_free(&envelope);
 	return test_end();

@@ -2,31 +2,42 @@
  * What the commands that answer questions share: opening the store, the words for times, people and places,
  * and the closing line that says how far an answer can be trusted.
  *
- * Off a terminal nothing changes but colour and width. With --json every line of stdout is one object; `type`
- * says which. Names are stable: they are only added to. Times are RFC 3339 in UTC; ids are texts like "m42";
- * what is not known is left out.
+ * Off a terminal nothing changes but colour and width. With --json every line of stdout is one object; its
+ * `type` says which. Names are stable: they are only added to. Times are RFC 3339 in UTC; ids of messages are
+ * texts like "m42"; what is not known is left out.
  *
- *   message    find, tail, show
- *     id, flow, time (sent, else first seen), sent, state, copies, queues [..], dead_letter_queues [..],
- *     vhost, exchange, routing_key, message_type, service, pid, body_size, body_kept, truncated, gap, origin
- *     (client | broker | unseen), protocol, excerpt (find, tail: what the table's last column shows)
- *     show adds: exe, tid, connection, channel, routes (declared | unknown), confirmed, identical, code,
- * properties {name: value}, body (text) or body_base64, body_format, copy_list [copy..], operations
- * [operation..], links [link..], identifiers [{name, value, place}..] copy       where; show's copy_list
- *     message, queue, vhost, state, verdict (waiting | delivered | done | rejected | dead-lettered | expired
- * | purged | returned | sent | unknown), since, age_ms, deliveries, consumer {service, pid, exe}, settled_by,
- * known_by (binding | delivery | death | default-exchange), ahead, last_delivery (of the queue), dead_letter,
- * dead_letter_queues [..], queued, delivered, settled, text (the sentence) operation  show's operations,
- * where --why id, time, kind, settle, service, pid, tid, connection, channel, tag, direction, position,
- * length, redelivered, negative, multiple, code, text link       show's links, where --why, flow source,
- * target, kind (caused-by | reply-to | retry-of | dead-letter-of | replay-of | same-flow), confidence,
- * evidence node       flow: one a message, with its copies as message, and parent, parent_kind, depth,
- * copy_list [copy..] queue      queues name, vhost, broker, in_per_s, out_per_s, window_s, waiting,
- * oldest_ms, unsettled, consumers [{service, count}..], in_queue_p50_ms, in_queue_p99_ms, in_consumer_p50_ms,
- * in_consumer_p99_ms, redelivered, dead coverage   the last line of each answer searched, matched, limited,
- * before (the next call's --before), interrupted, damaged, since, until, recording, messages, truncated,
- * gaps, gap_bytes, lost_records, lost_bytes, encrypted_connections, encrypted_bytes, encrypted_who,
- * undecoded_connections
+ * message    find, tail, where, show
+ *   id, flow, time (sent, else first seen), state, copies, queues [..], dead_letter_queues [..], vhost,
+ *   exchange, routing_key, message_type, service, pid, body_size, body_kept, truncated, gap,
+ *   origin (client | broker | unseen), protocol
+ *   find, tail: excerpt (the table's last column)
+ *   where: asked (or an effect of what was asked for), because_of
+ *   show: sent, exe, tid, connection, channel, routes (declared | unknown), confirmed, identical, code,
+ *     properties {name: value}, body_format, body (text) or body_base64, copy_list [copy], operations
+ *     [operation], links [link], identifiers [{name, value, place}]
+ * copy       where; in copy_list of show and flow
+ *   message, queue, vhost, state, verdict (waiting | delivered | done | rejected | dead-lettered | retried |
+ *   expired | purged | returned | refused | dropped | sent | unknown), since, age_ms, deliveries,
+ *   consumer {service, pid, exe; or address}, settled_by, known_by (binding | delivery | death |
+ *   default-exchange), queued, delivered, settled, text (the sentence)
+ *   waiting: ahead, last_delivery (of the queue), subscriptions
+ *   dead-lettered, retried: dead_letter, reason; retried: retried_as, retried_in, retried_state
+ * operation  where --why; in operations of show
+ *   id, time, kind, settle, service, pid (or address), tid, connection, channel, tag, position, length,
+ *   redelivered, negative, multiple, code, text
+ * link       where --why, flow; in links of show
+ *   source, target, kind (caused-by | reply-to | retry-of | dead-letter-of | replay-of | same-flow),
+ *   confidence, evidence
+ * node       flow: one a message
+ *   as message, and parent, parent_kind, parent_queue, copy_list [copy]
+ * queue      queues
+ *   name, vhost, broker, deleted, in_per_s, out_per_s, window_s, waiting, oldest_ms, unsettled,
+ *   consumers [{service, count}], subscriptions, in_queue_p50_ms, in_queue_p99_ms, in_consumer_p50_ms,
+ *   in_consumer_p99_ms, redelivered, dead
+ * coverage   the last line of each answer
+ *   find: searched, matched, limited, before (for the next call's --before), damaged
+ *   all: interrupted, since, until, recording, messages, truncated, gaps, gap_bytes, lost_records,
+ *   lost_bytes, encrypted_connections, encrypted_bytes, encrypted_who, undecoded_connections
  */
 #ifndef EVTRACE_CMD_ANSWER_H
 #define EVTRACE_CMD_ANSWER_H

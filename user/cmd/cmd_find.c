@@ -109,13 +109,15 @@ static void show_row(struct find *f, const struct row *r)
 /* The last lines: what was searched, what is missing, what to type next. */
 static void close_text(struct find *f, const struct query *q, const struct select_stats *st, bool broken)
 {
-	struct buf out = {0};
+	struct buf out = {0}, text = {0};
 	char n[40];
 
 	fmt_count(n, sizeof(n), st->matched);
 	if (!st->matched && !broken) {
-		buf_printf(&out, "evtrace find: nothing holds %s in ",
-			query_text(q)[0] ? query_text(q) : "a message");
+		buf_puts(&out, "evtrace find: ");
+		put_not_found(&text, q);
+		text_safe(&out, buf_span(&text));
+		buf_puts(&out, " in ");
 		put_coverage(&out, &f->a, st->searched);
 		buf_putc(&out, '\n');
 		if (f->a.cov.encrypted_bytes) {
@@ -136,6 +138,7 @@ static void close_text(struct find *f, const struct query *q, const struct selec
 		say_buf(stdout, &out);
 	}
 	buf_free(&out);
+	buf_free(&text);
 }
 
 static void say_damage(const struct select_stats *st)

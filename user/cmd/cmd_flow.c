@@ -15,11 +15,10 @@
 
 static const char help[] =
 	"usage: evtrace flow [OPTION]... ID|QUERY...\n\n"
-	"What led to a message and what it caused, as a tree: from the first send to the last effect, over "
-	"services\n"
-	"and queues, with times (after the first send) and the evidence for each link.\n\n"
-	"  ──▶ a send     ├─▶ a queue that got a copy     ✓ done   ✗ went wrong   ● not finished   ? not "
-	"seen\n\n"
+	"What led to a message and what it caused, as a tree: from the first send to the last effect, over\n"
+	"services and queues, with times (after the first send) and the evidence for each link.\n\n"
+	"  ──▶ a send     ├─▶ a queue that got a copy\n"
+	"  ✓ done   ✗ went wrong   ↻ tried again   ● not finished   ? not seen\n\n"
 	"  --limit N        at most N messages (500); of a larger flow those nearest to the one asked for\n"
 	"  --json           one object a line: a node for each message, a link for each link\n"
 	"  --store DIR      the store to ask\n\n"
@@ -73,6 +72,8 @@ static void put_branches(struct buf *out, const struct tree_line *line)
 
 static const char *sign_of(enum standing s)
 {
+	if (s == STANDS_RETRIED)
+		return "↻";
 	switch (standing_tone(s)) {
 	case TONE_GOOD:
 		return "✓";
@@ -108,7 +109,7 @@ static void put_held(struct buf *out, const struct msg_copy *c)
 	char text[40];
 
 	if (c->settled_ns && c->delivered_ns)
-		buf_printf(out, "%s", fmt_duration(text, sizeof(text), c->settled_ns - c->delivered_ns));
+		buf_puts(out, fmt_held(text, sizeof(text), c->settled_ns - c->delivered_ns));
 }
 
 static void put_standing(struct buf *out, const struct finding *v)
@@ -130,6 +131,7 @@ static void put_standing(struct buf *out, const struct finding *v)
 		buf_printf(out, " %s ago, not acked", fmt_age(text, sizeof(text), v, v->since_ns));
 		break;
 	case STANDS_DEAD_LETTERED:
+	case STANDS_RETRIED:
 		buf_puts(out, *v->reason ? v->reason : "dead-lettered");
 		put_service(out, " by ", c);
 		break;
@@ -139,7 +141,7 @@ static void put_standing(struct buf *out, const struct finding *v)
 	}
 	if (c->deliveries > 1)
 		buf_printf(out, ", %" PRIu32 " deliveries", c->deliveries);
-	if (v->kind == STANDS_DEAD_LETTERED || v->kind == STANDS_REJECTED) {
+	if (v->kind == STANDS_DEAD_LETTERED || v->kind == STANDS_RETRIED || v->kind == STANDS_REJECTED) {
 		buf_puts(out, !c->settled_ns || !c->delivered_ns ? ""
 			      : c->deliveries > 1                ? ", the last "
 								 : ", ");
@@ -174,6 +176,8 @@ static void put_send(struct buf *out, const struct tree_line *line)
 
 		if (m->row.origin == ORIGIN_BROKER)
 			who = "the broker";
+		else if (!m->sender && line->node->link && line->node->link->kind == LINK_REPLAY_OF)
+			who = "evtrace replay";
 		else if (!*who)
 			who = "a process";
 		text_safe(out, span_str(who));
@@ -206,7 +210,7 @@ static int copy_line(struct flow *f, const struct tree_line *line, struct text_l
 	if (!f->replay && (v.kind == STANDS_DEAD_LETTERED || v.kind == STANDS_REJECTED)) {
 		const struct msg *m = v.dead ? v.dead : n->m;
 
-		f->replay = was_replayed(m) ? 0 : m->row.id;
+		f->replay = was_replayed(m) || was_replayed(n->m) ? 0 : m->row.id;
 	}
 	return 0;
 }

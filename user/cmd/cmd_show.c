@@ -74,7 +74,7 @@ static void show_identity(struct show *s)
 	snprintf(text, sizeof(text), "m%" PRIu64, r->id);
 	put_tone(&s->line, &s->a, TONE_BOLD, text);
 	buf_puts(&v, "  ");
-	put_headline(&v, &s->a, m);
+	put_headline(&v, &s->a, s->l, s->m);
 	text_safe(&s->line, buf_span(&v));
 	say_line(stdout, &s->line);
 	buf_clear(&v);

@@ -126,14 +126,14 @@ static void finding_line(struct where *w, const struct finding *f, unsigned widt
 
 static void headline(struct where *w, const struct concerned *c)
 {
-	const struct msg *m = c->message;
+	struct msg *m = c->message;
 	struct buf text = {0};
 	char id[24];
 
 	snprintf(id, sizeof(id), "m%" PRIu64, m->row.id);
 	put_tone(&w->line, &w->a, TONE_BOLD, id);
 	buf_puts(&text, "  ");
-	put_headline(&text, &w->a, m);
+	put_headline(&text, &w->a, w->l, m);
 	if (c->because) {
 		const struct msg_link *k = c->because;
 
@@ -158,14 +158,14 @@ static void headline(struct where *w, const struct concerned *c)
 
 static void note_replay(struct where *w, const struct finding *f)
 {
-	const struct msg *m = f->kind == STANDS_DEAD_LETTERED && f->dead ? f->dead : f->message;
+	const struct msg *m = f->dead ? f->dead : f->message;
 
 	switch (f->kind) {
 	case STANDS_DEAD_LETTERED:
 	case STANDS_REJECTED:
 	case STANDS_RETURNED:
 	case STANDS_EXPIRED:
-		if (!w->replay && !was_replayed(m))
+		if (!w->replay && !was_replayed(m) && !was_replayed(f->message))
 			w->replay = m->row.id;
 		break;
 	default:

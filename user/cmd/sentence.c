@@ -13,6 +13,7 @@ const char *standing_json(enum standing s)
 		[STANDS_DONE] = "done",
 		[STANDS_REJECTED] = "rejected",
 		[STANDS_DEAD_LETTERED] = "dead-lettered",
+		[STANDS_RETRIED] = "retried",
 		[STANDS_EXPIRED] = "expired",
 		[STANDS_PURGED] = "purged",
 		[STANDS_RETURNED] = "returned",
@@ -34,6 +35,7 @@ const char *standing_word(enum standing s)
 		[STANDS_DONE] = "done",
 		[STANDS_REJECTED] = "REJECTED",
 		[STANDS_DEAD_LETTERED] = "DEAD-LETTERED",
+		[STANDS_RETRIED] = "retried",
 		[STANDS_EXPIRED] = "EXPIRED",
 		[STANDS_PURGED] = "PURGED",
 		[STANDS_RETURNED] = "RETURNED",
@@ -57,6 +59,7 @@ enum tone standing_tone(enum standing s)
 		return TONE_WAIT;
 	case STANDS_UNKNOWN:
 	case STANDS_NOT_SEEN:
+	case STANDS_RETRIED:
 		return TONE_PLAIN;
 	default:
 		return TONE_BAD;
@@ -99,6 +102,15 @@ int answer_as_of(struct answer *a, struct judge *j, const struct msg *m, struct 
 	a->until_ns = w.until_ns;
 	a->live = w.running;
 	return 0;
+}
+
+char *fmt_held(char *out, size_t n, int64_t ns)
+{
+	if (ns > 0 && ns < NS_PER_MS / 20)
+		snprintf(out, n, "<0.1 ms");
+	else
+		fmt_duration(out, n, ns);
+	return out;
 }
 
 static void put_process(struct buf *out, const struct who *w)
@@ -213,7 +225,7 @@ static void put_done(struct buf *out, const struct finding *f)
 		buf_puts(out, ", which does not ack");
 	else if (c->settled_ns && c->delivered_ns)
 		buf_printf(out, " %s after delivery",
-			fmt_duration(text, sizeof(text), c->settled_ns - c->delivered_ns));
+			fmt_held(text, sizeof(text), c->settled_ns - c->delivered_ns));
 	if (c->deliveries > 1)
 		buf_printf(out, ", the %" PRIu32 "%s", c->deliveries,
 			c->deliveries == 2   ? "nd"
@@ -302,6 +314,26 @@ static void put_dead(struct buf *out, struct judge *j, const struct finding *f)
 	put_dead_reason(out, f);
 }
 
+/* "rejected by invoices (pid 2215), back in invoices through invoices.retry: acked by ..." */
+static void put_retried(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+{
+	struct finding end;
+	struct err e;
+
+	put_dead_reason(out, f);
+	buf_printf(out, ", then to %s", f->end->queue);
+	if (f->dead != f->end_message && *f->dead->copies[0].queue)
+		buf_printf(out, " through %s", f->dead->copies[0].queue);
+	buf_printf(out, " (m%" PRIu64 "): ", f->end_message->row.id);
+	if (judge_copy(j, f->end_message, f->end, &end, &e)) {
+		buf_puts(out, "what became of it there cannot be read");
+		return;
+	}
+	if (end.kind != STANDS_DONE)
+		buf_printf(out, "%s ", standing_word(end.kind));
+	put_finding(out, a, j, &end);
+}
+
 static void put_route_reason(struct buf *out, const struct msg *m)
 {
 	if (m->routes == ROUTES_UNKNOWN) {
@@ -373,6 +405,9 @@ void put_finding(struct buf *out, const struct answer *a, struct judge *j, const
 	case STANDS_DEAD_LETTERED:
 		put_dead(out, j, f);
 		break;
+	case STANDS_RETRIED:
+		put_retried(out, a, j, f);
+		break;
 	case STANDS_EXPIRED:
 		buf_puts(out, "its time to live ended");
 		put_ago(out, f, f->since_ns);
@@ -406,7 +441,24 @@ static void put_clock(struct buf *out, const struct answer *a, int64_t ns)
 	buf_printf(out, "%.*s%s", (int)(strlen(day) - 8), day, text);
 }
 
-void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
+/* evtrace does not watch itself: what its replay noted says who sent the copy. */
+static bool put_replayed(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
+{
+	struct replay_note note;
+	struct err e;
+
+	if (m->sent_ns || find_replay(l, m, &note, &e) <= 0)
+		return false;
+	buf_puts(out, ", replayed ");
+	put_clock(out, a, note.ts_ns);
+	buf_printf(out, " by %s", *note.who ? note.who : "somebody");
+	if (*note.why)
+		buf_printf(out, " (%s)", note.why);
+	buf_puts(out, " to ");
+	return true;
+}
+
+void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
 {
 	const struct row *r = &m->row;
 	const char *label = *r->type ? r->type : *r->routing_key ? r->routing_key : "a message";
@@ -419,6 +471,8 @@ void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
 			if (m->links[i].kind == LINK_DEAD_LETTER_OF && m->links[i].dst == r->id)
 				buf_printf(out, " from m%" PRIu64, m->links[i].src);
 		buf_puts(out, " by the broker to ");
+	} else if (put_replayed(out, a, l, m)) {
+		;
 	} else if (m->sent_ns) {
 		buf_puts(out, ", sent ");
 		put_clock(out, a, m->sent_ns);
@@ -436,14 +490,6 @@ void put_headline(struct buf *out, const struct answer *a, const struct msg *m)
 }
 
 /* --- evidence --- */
-
-bool was_replayed(const struct msg *m)
-{
-	for (size_t i = 0; i < m->links_n; i++)
-		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == m->row.id)
-			return true;
-	return false;
-}
 
 void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op)
 {
@@ -561,8 +607,13 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		json_time(j, "last_delivery", f->queue_taken_ns);
 		json_kv_int(j, "subscriptions", f->consumers);
 	}
-	if (f->kind == STANDS_DEAD_LETTERED)
+	if (f->kind == STANDS_DEAD_LETTERED || f->kind == STANDS_RETRIED)
 		json_text(j, "reason", f->reason);
+	if (f->kind == STANDS_RETRIED) {
+		json_id(j, "retried_as", f->end_message->row.id);
+		json_kv_str(j, "retried_in", f->end->queue);
+		json_kv_str(j, "retried_state", state_name(f->end->state));
+	}
 	put_finding(&text, a, judge, f);
 	json_kv_span(j, "text", buf_span(&text));
 	buf_free(&text);

@@ -13,18 +13,17 @@ enum tone standing_tone(enum standing s);
 /* Why and since when; what follows the word. @j is asked about what a dead-lettered copy became. */
 void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f);
 /* "order.created, sent 14:02:09.114 by shop (python3, pid 2211) to exchange orders" */
-void put_headline(struct buf *out, const struct answer *a, const struct msg *m);
+void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m);
 /* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name) */
 void put_destination(struct buf *out, const struct msg *m);
 /* "caused by", "reply to": what a target is to its source. */
 const char *link_words(enum link_kind k);
 /* How long it has been so, up to the moment for which the finding holds. */
 char *fmt_age(char *out, size_t n, const struct finding *f, int64_t since_ns);
+/* How long a consumer held it: never nothing. */
+char *fmt_held(char *out, size_t n, int64_t ns);
 /* The answer holds as of the end of what was watched of @m's broker. */
 int answer_as_of(struct answer *a, struct judge *j, const struct msg *m, struct err *e);
-
-/* evtrace sent it again already. */
-bool was_replayed(const struct msg *m);
 
 /* One line of evidence: when, what, by whom, where in the stream. */
 void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op);

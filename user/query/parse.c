@@ -580,6 +580,19 @@ const char *query_text(const struct query *q)
 	return q->text;
 }
 
+void put_not_found(struct buf *out, const struct query *q)
+{
+	if (q->root < 0) {
+		buf_puts(out, "there is no message");
+	} else if (q->nodes_n > 1 || q->leaves[0].kind != LEAF_WORD) {
+		buf_printf(out, "no message matches %.200s", q->text);
+	} else {
+		buf_puts(out, "nothing holds \"");
+		buf_put_span(out, span_sub(buf_span(&q->leaves[0].value), 0, 200));
+		buf_putc(out, '"');
+	}
+}
+
 /* --- words of a command line --- */
 
 static bool has_blank(struct span s)

@@ -12,6 +12,7 @@
 #ifndef EVTRACE_QUERY_QUERY_H
 #define EVTRACE_QUERY_QUERY_H
 
+#include "base/buf.h"
 #include "store/store.h"
 
 struct query;
@@ -23,6 +24,8 @@ int query__parse(const char *text, int64_t now_ns, struct query **ret, struct er
 int query__from_args(int argc, char *const *argv, int64_t now_ns, struct query **ret, struct err *e);
 void query__free(struct query *q);
 const char *query_text(const struct query *q);
+/* What is not found, for a sentence: "nothing holds "4712"", "no message matches state:dead". */
+void put_not_found(struct buf *out, const struct query *q);
 
 /* A message as lists show it. Strings and spans live until the next row. */
 struct row {

@@ -65,6 +65,16 @@ static int ambiguous(struct store *s, const struct query *q, struct err *e)
 	return err;
 }
 
+static int not_found(const struct query *q, struct err *e)
+{
+	struct buf text = {0};
+
+	put_not_found(&text, q);
+	err_set(e, -ENOENT, "%s", buf_cstr(&text));
+	buf_free(&text);
+	return -ENOENT;
+}
+
 int resolve_messages(struct store *s, int argc, char *const *argv, size_t max, uint64_t *ret_ids,
 	size_t *ret_n, bool *ret_more, struct err *e)
 {
@@ -94,8 +104,7 @@ int resolve_messages(struct store *s, int argc, char *const *argv, size_t max, u
 	if (!err && more < 0)
 		err = more;
 	if (!err && !n)
-		err = err_set(
-			e, -ENOENT, "nothing holds %.100s", query_text(q)[0] ? query_text(q) : "a message");
+		err = not_found(q, e);
 	if (!err) {
 		select_stats(sel, &stats);
 		*ret_n = n;

@@ -6,6 +6,8 @@
 
 #include "base/hash.h"
 
+#define MAX_HOPS 64 /* dead letters followed: a retry a minute, for an hour */
+
 /* What was asked about a queue before. */
 struct queue_facts {
 	uint64_t broker;
@@ -26,11 +28,6 @@ struct judge {
 	struct map watched; /* broker -> struct watched * */
 	sqlite3_stmt *ahead, *taken, *same_place, *consumers, *declared;
 };
-
-bool standing_open(enum standing k)
-{
-	return k != STANDS_DONE;
-}
 
 int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struct judge **ret, struct err *e)
 {
@@ -274,6 +271,34 @@ static bool on_reason(void *ctx, const struct field *f)
 	return false;
 }
 
+/*
+ * Dead-lettering is also how a retry is made: a rejected message waits in a queue until its time to live
+ * ends, and that queue's dead-letter exchange leads back. So it is followed on: if it came back to the queue
+ * where it began, or only its waiting ended, it has been retried, and what counts is where it stands now.
+ */
+static int follow_dead(struct judge *j, const struct msg_copy *c, struct finding *v, struct err *e)
+{
+	const struct msg *m = v->dead;
+	const struct msg_copy *end = NULL;
+	int err = 0;
+
+	for (unsigned hops = 0; m && m->copies_n == 1 && hops < MAX_HOPS; hops++) {
+		struct msg *next = NULL;
+
+		v->end_message = m;
+		v->end = end = &m->copies[0];
+		if (end->dead_letter)
+			err = loader_get(j->l, end->dead_letter, &next, e);
+		if (err && err != -ENOENT)
+			return err;
+		m = next;
+	}
+	/* longer than that, or a circle in a damaged store: not followed */
+	if (!m && end && (!strcmp(end->queue, c->queue) || !strcmp(v->reason, "expired")))
+		v->kind = STANDS_RETRIED;
+	return 0;
+}
+
 /* The broker writes into the copy why it moved it: the newest death stands first. */
 static int judge_dead(struct judge *j, const struct msg_copy *c, struct finding *v, struct err *e)
 {
@@ -296,7 +321,7 @@ static int judge_dead(struct judge *j, const struct msg_copy *c, struct finding 
 	p = loader_payload(j->l, v->dead, e) ? NULL : proto_by_id(v->dead->row.proto);
 	if (p && p->fields)
 		p->fields(v->dead->row.envelope, on_reason, v);
-	return 0;
+	return follow_dead(j, c, v, e);
 }
 
 int judge_copy(
@@ -373,6 +398,64 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 		v.kind = STANDS_ON_ITS_WAY;
 	*ret = v;
 	return 0;
+}
+
+/* --- replays --- */
+
+struct token {
+	char text[128];
+};
+
+static bool on_token(void *ctx, const struct field *f)
+{
+	struct token *t = ctx;
+
+	if (!span_is(f->name, "header.evtrace-replay-of"))
+		return true;
+	snprintf(t->text, sizeof(t->text), SPAN_FMT, (int)(f->text.n < 127 ? f->text.n : 127),
+		(const char *)f->text.p);
+	return false;
+}
+
+static void take_text(char *out, size_t n, struct span s)
+{
+	snprintf(out, n, SPAN_FMT, (int)(s.n < n ? s.n : n - 1),
+		(const char *)(s.n ? s.p : (const uint8_t *)""));
+}
+
+int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct err *e)
+{
+	const struct proto *p;
+	struct token token = {""};
+	sqlite3_stmt *st = NULL;
+	int err, more;
+
+	p = loader_payload(l, m, e) ? NULL : proto_by_id(m->row.proto);
+	if (p && p->fields)
+		p->fields(m->row.envelope, on_token, &token);
+	if (!token.text[0])
+		return 0;
+	err = cat_prepare(loader_store(l), "SELECT ts_ns,message,who,why FROM replay WHERE token=?", &st, e);
+	if (err)
+		return err;
+	sqlite3_bind_text(st, 1, token.text, -1, SQLITE_STATIC);
+	more = cat_step(loader_store(l), st, e);
+	if (more > 0) {
+		ret->ts_ns = sqlite3_column_int64(st, 0);
+		ret->of = cat_id(st, 1);
+		take_text(ret->who, sizeof(ret->who), cat_span(st, 2));
+		take_text(ret->why, sizeof(ret->why), cat_span(st, 3));
+	}
+	sqlite3_finalize(st);
+	return more;
+}
+
+bool was_replayed(const struct msg *m)
+{
+	for (size_t i = 0; m && i < m->links_n; i++)
+		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == m->row.id)
+			return true;
+	return false;
 }
 
 /* --- what an answer speaks of --- */

@@ -14,6 +14,8 @@ enum standing {
 	STANDS_DONE,
 	STANDS_REJECTED, /* and it is not known that it went on from there */
 	STANDS_DEAD_LETTERED,
+	STANDS_RETRIED, /* dead-lettered, and from there back to where it is worked on: `end` says how that
+			   went */
 	STANDS_EXPIRED,
 	STANDS_PURGED,
 	/* of a message without copies */
@@ -45,15 +47,14 @@ struct finding {
 	const struct who *queue_taken_by;
 	unsigned consumers;         /* subscriptions to the queue that were not seen to end */
 	const struct who *consumer; /* one of them */
-	/* STANDS_DEAD_LETTERED */
-	struct msg *dead; /* what it became; NULL: not seen */
-	char reason[24];  /* the broker's word: rejected, expired, maxlen, delivery_limit; "" not seen */
+	/* STANDS_DEAD_LETTERED, STANDS_RETRIED */
+	struct msg *dead;              /* what it became; NULL: not seen */
+	const struct msg *end_message; /* the last that became of it, and its copy */
+	const struct msg_copy *end;
+	char reason[24]; /* the broker's word: rejected, expired, maxlen, delivery_limit; "" not seen */
 	/* STANDS_REJECTED */
 	enum dead_target target;
 };
-
-/* Not finished, or not well: a reason to look. */
-bool standing_open(enum standing k);
 
 struct judge; /* remembers what it found out about queues */
 
@@ -64,6 +65,17 @@ int judge_copy(
 	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *ret, struct err *e);
 /* Of a message without copies. */
 int judge_message(struct judge *j, const struct msg *m, struct finding *ret, struct err *e);
+
+/* A message that evtrace sent again: what the replay noted. */
+struct replay_note {
+	int64_t ts_ns;
+	uint64_t of;
+	char who[64], why[200];
+};
+/* Its header's token names the note. 1 found; 0; -errno. */
+int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct err *e);
+/* Was it, or what it became, sent again by evtrace? */
+bool was_replayed(const struct msg *m);
 
 /*
  * The messages that an answer about @ids speaks of: these and what they caused, oldest first, without the
