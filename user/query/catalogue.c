@@ -57,6 +57,13 @@ struct span cat_span(sqlite3_stmt *st, int i)
 	return span_of(p, p ? (size_t)sqlite3_column_bytes(st, i) : 0);
 }
 
+enum msg_state cat_state(sqlite3_stmt *st, int i)
+{
+	int64_t v = sqlite3_column_int64(st, i);
+
+	return v >= STATE_UNKNOWN && v <= STATE_PURGED ? (enum msg_state)v : STATE_UNKNOWN;
+}
+
 int cat_watched(struct store *s, uint64_t broker, const struct coverage *c, int64_t now_ns,
 	struct watched *ret, struct err *e)
 {

@@ -20,6 +20,9 @@ static inline uint64_t cat_id(sqlite3_stmt *st, int i)
 	return (uint64_t)sqlite3_column_int64(st, i);
 }
 
+/* Column @i as a state; what this version does not know is unknown. */
+enum msg_state cat_state(sqlite3_stmt *st, int i);
+
 struct who {
 	uint64_t id;
 	uint32_t pid;

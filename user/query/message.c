@@ -111,7 +111,7 @@ static int read_message(struct loader *l, uint64_t id, struct msg *m, struct err
 		m->tid = (uint32_t)sqlite3_column_int64(st, 9);
 		m->connection = cat_id(st, 10);
 		m->channel = (uint32_t)sqlite3_column_int64(st, 11);
-		r->state = (enum msg_state)sqlite3_column_int(st, 12);
+		r->state = cat_state(st, 12);
 		r->origin = (enum msg_origin)sqlite3_column_int(st, 13);
 		m->routes = (enum routes)sqlite3_column_int(st, 14);
 		r->flow = cat_id(st, 15);
@@ -166,7 +166,7 @@ static int read_copies(struct loader *l, struct msg *m, struct err *e)
 		*c = (struct msg_copy){
 			.id = cat_id(st, 0),
 			.queue = names_text(l->names, cat_id(st, 1)),
-			.state = (enum msg_state)sqlite3_column_int(st, 2),
+			.state = cat_state(st, 2),
 			.source = (enum copy_source)sqlite3_column_int(st, 3),
 			.settle = (enum settle)sqlite3_column_int(st, 4),
 			.queued_ns = sqlite3_column_int64(st, 5),

@@ -95,6 +95,11 @@ static int64_t percentile(const struct histogram *h, unsigned p)
 
 /* --- queues --- */
 
+static char *copy_text(struct span s)
+{
+	return strndup(s.n ? (const char *)s.p : "", s.n);
+}
+
 static const char *broker_name(struct collector *c, uint64_t id)
 {
 	const char *known = map_ptr(&c->brokers, id);
@@ -107,7 +112,7 @@ static const char *broker_name(struct collector *c, uint64_t id)
 	if (!cat_prepare(c->s, "SELECT name FROM broker WHERE id=?", &st, &ignored)) {
 		sqlite3_bind_int64(st, 1, (int64_t)id);
 		if (sqlite3_step(st) == SQLITE_ROW)
-			text = strdup((const char *)sqlite3_column_text(st, 0));
+			text = copy_text(cat_span(st, 0));
 	}
 	sqlite3_finalize(st);
 	if (text && map_put_ptr(&c->brokers, id, text)) {
@@ -115,11 +120,6 @@ static const char *broker_name(struct collector *c, uint64_t id)
 		text = NULL;
 	}
 	return text ? text : "";
-}
-
-static char *copy_text(struct span s)
-{
-	return strndup(s.n ? (const char *)s.p : "", s.n);
 }
 
 /* What rates are over: the last minute that its broker was watched, or what was asked for of it. */
@@ -219,7 +219,7 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 
 	while (!err && (more = cat_step(c->s, st, c->e)) > 0) {
 		struct copy_times k = {
-			.state = (enum msg_state)sqlite3_column_int(st, 3),
+			.state = cat_state(st, 3),
 			.queued = sqlite3_column_int64(st, 4),
 			.first_delivered = sqlite3_column_int64(st, 5),
 			.delivered = sqlite3_column_int64(st, 6),

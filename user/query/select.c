@@ -149,7 +149,7 @@ static int read_copies(struct select *s)
 		}
 		s->copies[s->copies_n++] = (struct copy){
 			.queue = cat_id(s->copies_of, 0),
-			.state = (enum msg_state)sqlite3_column_int(s->copies_of, 1),
+			.state = cat_state(s->copies_of, 1),
 			.consumer = cat_id(s->copies_of, 2),
 			.dead_letter = cat_id(s->copies_of, 3),
 		};
@@ -362,7 +362,7 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 	row->when_ns = sqlite3_column_int64(st, 2);
 	if (!row->when_ns)
 		row->when_ns = sqlite3_column_int64(st, 3);
-	row->state = (enum msg_state)sqlite3_column_int(st, 4);
+	row->state = cat_state(st, 4);
 	row->flags = (uint32_t)sqlite3_column_int64(st, 5);
 	row->proto = (enum proto_id)sqlite3_column_int(st, 6);
 	s->exchange = cat_id(st, 7);
