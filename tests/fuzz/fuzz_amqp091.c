@@ -30,6 +30,14 @@ static uint64_t on_op(void *ctx, struct op *op)
 	return ++*id;
 }
 
+/* A secret lies in one frame of the client's, of which the beginning at least was seen. */
+static void on_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t n)
+{
+	(void)ctx;
+	if (d != TO_SERVER || !n || n > 16u << 20 || pos + n < pos)
+		abort();
+}
+
 static bool drop_some(void *ctx, struct span name)
 {
 	(void)ctx;
@@ -57,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct proto_opts opts = {.payload_limit = LIMIT};
 	uint64_t ids = 0;
-	struct proto_out out = {&ids, on_op};
+	struct proto_out out = {&ids, on_op, on_secret};
 	struct span s = span_of(data, n);
 	struct proto_stats stats;
 	struct feed f = {0};

@@ -21,6 +21,7 @@ enum policy {
 	DECIDE_LATE, /* nothing until `decide_at` bytes of both directions are there, then all */
 	SWAP,        /* the first bytes show that client and server are the other way round */
 	IGNORE,
+	SECRET,
 };
 
 struct seen {
@@ -30,7 +31,7 @@ struct seen {
 	bool decided;
 	struct buf text[2];
 	struct buf order; /* of what was taken: '>' to the server, '<' to the client */
-	struct buf verdicts;
+	struct buf verdicts, secrets;
 	uint64_t next[2];
 	int opened, closed, forgotten, gaps, by_server;
 	bool by_client;
@@ -101,6 +102,11 @@ static int64_t on_data(void *ctx, struct conn *c, enum flowdir d, uint64_t pos, 
 		if (!o->decided)
 			return 0;
 		break;
+	case SECRET: /* what stands behind a '=' up to 3 bytes further */
+		for (size_t i = 0; i < data.n; i++)
+			if (data.p[i] == '=')
+				stream_secret(c, d, pos + i + 1, 3);
+		break;
 	case TAKE_ALL:
 		break;
 	}
@@ -146,9 +152,18 @@ static void on_verdict(void *ctx, uint64_t endpoint, enum verdict v)
 	buf_printf(&o->verdicts, "%d%c ", (int)endpoint, v == VERDICT_IGNORE ? '-' : '+');
 }
 
+static void on_secret(void *ctx, uint64_t endpoint, enum dir d, uint64_t pos, uint64_t n)
+{
+	struct seen *o = ctx;
+
+	buf_printf(&o->secrets, "%d%c %llu+%llu ", (int)endpoint, d == DIR_TX ? 't' : 'r',
+		(unsigned long long)pos, (unsigned long long)n);
+}
+
 static void begin(struct seen *o, enum policy policy, const struct stream_opts *opts)
 {
-	struct stream_ops ops = {o, on_open, on_data, on_gap, on_close, on_forget, o, on_verdict};
+	struct stream_ops ops = {
+		o, on_open, on_data, on_gap, on_close, on_forget, o, on_verdict, o, on_secret};
 
 	*o = (struct seen){.policy = policy};
 	o->s = streams__new(&ops, opts);
@@ -163,6 +178,7 @@ static void end(struct seen *o)
 		buf_free(&o->text[d]);
 	buf_free(&o->order);
 	buf_free(&o->verdicts);
+	buf_free(&o->secrets);
 }
 
 /* Offers nothing held back: buffered bytes are zero once all is consumed. */
@@ -869,6 +885,69 @@ static void unix_pairs(void)
 	end(&o);
 }
 
+/* A secret is told as each end counts, of an end that is there and of one that comes later. */
+static void secrets_of_both_ends(void)
+{
+	struct seen o;
+
+	begin(&o, SECRET, NULL);
+	open_client(&o, 1000, 5000);
+	CHECK_EQ(open_end(&o, SERVER, &(struct open_opts){ENDPOINT_SERVER, true, 5000, 1000, 1, 0, 0, 0, 0}),
+		0);
+	put(&o, CLIENT, DIR_TX, 1000, "pw=abc", 0, 2);
+	CHECK_STR(buf_cstr(&o.secrets), "101t 1003+3 202r 1003+3 ");
+	put(&o, SERVER, DIR_TX, 5000, "a=xyz", 0, 2); /* its end is not read any more */
+	put(&o, CLIENT, DIR_RX, 5000, "a=xyz", 0, 2);
+	CHECK_STR(buf_cstr(&o.secrets), "101t 1003+3 202r 1003+3 101r 5002+3 202t 5002+3 ");
+	end(&o);
+
+	/* the server's is seen only afterwards; four secrets are remembered */
+	for (int start = 0; start < 2; start++) {
+		struct open_opts oo = {
+			ENDPOINT_SERVER, start, start ? 5000 : 0, start ? 1000 : 0, 3, 0, 0, 0, 0};
+
+		begin(&o, SECRET, NULL);
+		open_client(&o, 1000, 5000);
+		put(&o, CLIENT, DIR_TX, 1000, "=111=222=333=444=5", 0, 2);
+		buf_clear(&o.secrets);
+		CHECK_EQ(open_end(&o, SERVER, &oo), 0);
+		CHECK_STR(buf_cstr(&o.secrets), "202r 1017+3 202r 1005+3 202r 1009+3 202r 1013+3 ");
+		end(&o);
+	}
+
+	/* the server's end counts beyond 32 bits, the client's was seen later; the server's bytes are held */
+	begin(&o, SECRET, NULL);
+	CHECK_EQ(open_end(&o, SERVER, &(struct open_opts){ENDPOINT_SERVER, false, 0, 0, 1, 0, 0, 0, 0}), 0);
+	put(&o, SERVER, DIR_RX, (1ULL << 32) + 10, "pw=abc", 0, 2);
+	CHECK_STR(buf_cstr(&o.secrets), "");
+	CHECK_EQ(streams__tick(o.s, 200 * NS_PER_MS), 0);
+	CHECK_STR(buf_cstr(&o.secrets), "202r 4294967309+3 ");
+	CHECK_EQ(open_end(&o, CLIENT, &(struct open_opts){ENDPOINT_CLIENT, false, 0, 0, 3, 0, 0, 0, 0}), 0);
+	CHECK_STR(buf_cstr(&o.secrets), "202r 4294967309+3 101t 13+3 ");
+	put(&o, CLIENT, DIR_TX, 16, "=def", 0, 201);
+	CHECK_STR(buf_cstr(&o.secrets), "202r 4294967309+3 101t 13+3 101t 17+3 202r 4294967313+3 ");
+	end(&o);
+}
+
+/* Unix ends that were there before count differently: of the one that is not read, nothing is of use. */
+static void secrets_where_counts_differ(void)
+{
+	struct seen o;
+
+	begin(&o, SECRET, NULL);
+	open_unix(&o, SERVER, 0, ENDPOINT_SERVER, false);
+	open_unix(&o, CLIENT, SERVER, ENDPOINT_CLIENT, false);
+	put(&o, CLIENT, DIR_TX, 0, "pw=abc", 0, 2);
+	CHECK_STR(buf_cstr(&o.secrets), "101t 3+3 202r 0+18446744073709551615 ");
+	end(&o);
+	begin(&o, SECRET, NULL);
+	open_unix(&o, SERVER, 0, ENDPOINT_SERVER, true);
+	open_unix(&o, CLIENT, SERVER, ENDPOINT_CLIENT, true);
+	put(&o, CLIENT, DIR_TX, 0, "pw=abc", 0, 2);
+	CHECK_STR(buf_cstr(&o.secrets), "101t 3+3 202r 3+3 ");
+	end(&o);
+}
+
 /* --- life --- */
 
 static void processes_end(void)
@@ -996,6 +1075,8 @@ int main(void)
 	RUN(verdicts_for_both_ends);
 	RUN(who_pairs_with_whom);
 	RUN(unix_pairs);
+	RUN(secrets_of_both_ends);
+	RUN(secrets_where_counts_differ);
 	RUN(processes_end);
 	RUN(numbers_come_back);
 	RUN(oldest_are_forgotten);

@@ -1,13 +1,13 @@
 /*
  * AMQP 0-9-1 (RabbitMQ, LavinMQ, Qpid): the decoder's record, frames and the connection itself. Channels are
- * in amqp091_chan.c, properties and tables in amqp091_table.c, the search for a frame boundary in
- * amqp091_wire.c.
+ * in amqp091_chan.c, logins in amqp091_login.c, properties and tables in amqp091_table.c, the search for a
+ * frame boundary in amqp091_wire.c.
  *
  * Whole frames are consumed, one after the other; a message is put together per channel and direction, its
  * body without a copy when one frame holds all of it.
  *
  * Secrets: of connection.start-ok only the user name is kept; the SASL responses of secure-ok and
- * update-secret are never looked at.
+ * update-secret are never looked at. Where they stand is told (amqp091_login.c).
  */
 #include "proto/amqp091_state.h"
 
@@ -228,34 +228,6 @@ static void content_body(struct amqp *st, struct chan *c, struct span payload)
 
 /* --- the connection's own methods --- */
 
-/* The user name of a SASL response (RFC 4616; AMQPLAIN is a field table). The rest of it is not touched. */
-static bool user_entry(void *ctx, struct span name, struct span raw)
-{
-	struct span *user = ctx;
-
-	if (!span_is(name, "LOGIN") || raw.n < 11 || raw.p[6] != 'S')
-		return true;
-	*user = span_of(raw.p + 11, raw.n - 11);
-	return false;
-}
-
-static void login_user(struct amqp *st, struct span mechanism, struct span response)
-{
-	struct span user = SPAN_EMPTY;
-
-	if (span_is(mechanism, "PLAIN")) {
-		const uint8_t *end = response.p + response.n;
-		const uint8_t *nul = response.n ? memchr(response.p, 0, response.n) : NULL;
-		const uint8_t *nul2 = nul ? memchr(nul + 1, 0, (size_t)(end - nul - 1)) : NULL;
-
-		if (nul2)
-			user = span_of(nul + 1, (size_t)(nul2 - nul - 1));
-	} else if (span_is(mechanism, "AMQPLAIN")) {
-		amqp091_table_each(response, user_entry, &user);
-	}
-	name_set(&st->user, user);
-}
-
 static void logged_in(struct amqp *st)
 {
 	struct op op = {.kind = OP_LOGIN, .text = name_span(&st->user)};
@@ -291,7 +263,7 @@ static void connection_method(struct amqp *st, const struct method *m)
 {
 	switch (m->def->id) {
 	case CONNECTION_START_OK:
-		login_user(st, m->a[START_OK_MECHANISM].s, m->a[START_OK_RESPONSE].s);
+		name_set(&st->user, amqp_login_user(m->a[START_OK_MECHANISM].s, m->a[START_OK_RESPONSE].s));
 		break;
 	case CONNECTION_TUNE_OK:
 		set_frame_max(st, m->a[TUNE_OK_FRAME_MAX].u);
@@ -474,6 +446,30 @@ static struct parse_result parse_header(struct amqp *st, enum flowdir d, struct 
 	return r;
 }
 
+struct frame_at {
+	struct amqp *st;
+	enum flowdir d;
+	uint64_t pos; /* of its payload */
+};
+
+static void on_secret(void *ctx, size_t off, size_t n)
+{
+	const struct frame_at *at = ctx;
+
+	at->st->out.secret(at->st->out.ctx, at->d, at->pos + off, n);
+}
+
+/* Tells what of a frame, all of it or its beginning, is a login's secret. True: more of it may tell more. */
+static bool tell_secrets(
+	struct amqp *st, enum flowdir d, uint64_t pos, const struct frame *f, struct span data)
+{
+	struct frame_at at = {st, d, pos + FRAME_HEADER_SIZE};
+
+	if (!st->out.secret || d != TO_SERVER || f->type != FRAME_METHOD || f->channel)
+		return false;
+	return amqp_login_secrets(span_sub(data, FRAME_HEADER_SIZE, f->size), f->size, on_secret, &at);
+}
+
 /* Remembers the frame at the end of what was seen, for a gap that may follow. */
 static size_t parse_partial(struct amqp *st, enum flowdir d, uint64_t pos, struct span rest)
 {
@@ -484,6 +480,8 @@ static size_t parse_partial(struct amqp *st, enum flowdir d, uint64_t pos, struc
 		return FRAME_HEADER_SIZE - rest.n;
 	st->partial[d] = f;
 	st->partial_pos[d] = pos;
+	if (tell_secrets(st, d, pos, &f, rest))
+		return 0;
 	return FRAME_OVERHEAD + (size_t)f.size - rest.n;
 }
 
@@ -527,6 +525,7 @@ static struct parse_result amqp_parse(void *state, enum flowdir d, uint64_t pos,
 		}
 		st->pos = pos + r.consumed;
 		st->end = st->pos + FRAME_OVERHEAD + f.size;
+		tell_secrets(st, d, st->pos, &f, rest);
 		if (rest.p[FRAME_HEADER_SIZE + f.size] != FRAME_END)
 			return parse_lost(st, d, r.consumed);
 		st->at[d] = st->end;

@@ -239,6 +239,19 @@ bool amqp_pend_add(struct amqp *st, struct pendq *q, const struct pend *p, size_
 void amqp_pend_remove(struct amqp *st, struct pendq *q, struct pend *p);
 void amqp_pend_remove_all(struct amqp *st, struct pendq *q);
 
+/* --- amqp091_login.c --- */
+
+/* The user's name in a SASL response; empty when its form is not known. */
+struct span amqp_login_user(struct span mechanism, struct span response);
+/*
+ * @part is the beginning, or all, of a method's payload of @size bytes that the client sent on channel 0.
+ * Calls
+ * @fn for each range in it that is a login's secret, also of bytes that are not there yet. Returns true when
+ * more of the payload may tell more.
+ */
+typedef void (*amqp_secret_fn)(void *ctx, size_t off, size_t n);
+bool amqp_login_secrets(struct span part, size_t size, amqp_secret_fn fn, void *ctx);
+
 /* --- amqp091.c --- */
 
 void amqp_content_drop(struct amqp *st, struct content *t);

@@ -143,6 +143,13 @@ static uint64_t on_emit(void *ctx, struct op *op)
 	return op->id;
 }
 
+static void on_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t n)
+{
+	struct dconn *dc = ctx;
+
+	stream_secret(dc->c, d, pos, n);
+}
+
 /* --- finding out --- */
 
 /* RFC 8446, 5.1: type, legacy version 3.x, length of at most 2^14 + 256; RFC 5246 allows 2^14 + 2048. */
@@ -183,7 +190,7 @@ static int report_gap(struct dconn *dc, enum flowdir d, uint64_t n, const char *
 
 static int adopt(struct dconn *dc, const struct proto *p)
 {
-	struct proto_out out = {dc, on_emit};
+	struct proto_out out = {dc, on_emit, on_secret};
 	int err;
 
 	dc->st = p->state_new(&dc->d->proto_opts, &out, dc->from_start);

@@ -51,11 +51,14 @@ struct proto_opts {
 	size_t payload_limit; /* body bytes kept per message, default 1 MiB */
 };
 
-/* Emits an operation: detect fills in id, time and unit, and passes it on. Returns the operation's id, 0 on
- * failure. */
 struct proto_out {
 	void *ctx;
+	/* Emits an operation: detect fills in id, time and unit, and passes it on. Returns the operation's
+	 * id, 0 on failure. */
 	uint64_t (*emit)(void *ctx, struct op *op);
+	/* These bytes of the stream are a secret of the protocol's own login: told as soon as their place is
+	 * known, they may not be there yet; the same may be told again. NULL: nobody cares. */
+	void (*secret)(void *ctx, enum flowdir d, uint64_t pos, uint64_t n);
 };
 
 /* Called for each header or property; a false return stops. */

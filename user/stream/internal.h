@@ -99,6 +99,13 @@ struct held {
 	uint8_t data[];
 };
 
+/* stream_secret(), kept for ends that appear later. */
+struct secret {
+	int half;
+	uint64_t pos, n; /* absolute */
+};
+#define SECRETS_MAX 4 /* of a connection: the latest */
+
 enum cx_state {
 	CX_OPEN,
 	CX_IGNORED, /* by the consumer: lengths are still counted where they come */
@@ -124,6 +131,8 @@ struct cx {
 	uint64_t order;
 	uint64_t pending_loss; /* said by the source, not yet seen as a hole */
 	char loss_reason[48];
+	struct secret secrets[SECRETS_MAX];
+	unsigned secrets_n;
 	struct list lru;  /* streams.lru, or streams.dead */
 	struct list wait; /* streams.waiting, when time may change something */
 };
@@ -192,6 +201,8 @@ void pair_flip(struct cx *cx);
 /* A chunk of either end: gives out, holds or drops it, by the rule in stream.h. */
 int pair_chunk(struct cx *cx, struct end *e, const struct chunk *c);
 int pair_release(struct cx *cx);
+/* Where @s stands in the bytes of end @e, to whom it may concern. */
+void pair_tell_secret(const struct cx *cx, const struct end *e, const struct secret *s);
 /* Tells the server's end to be silent as soon as its bytes cannot matter any more. */
 void pair_settle(struct cx *cx, bool anyway);
 

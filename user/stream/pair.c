@@ -315,6 +315,23 @@ void pair_link(struct cx *cx, struct end *e)
 	pair_refresh(cx);
 	pair_settle(cx, false);
 	cx_wait(cx);
+	for (unsigned i = 0; i < cx->secrets_n && i < SECRETS_MAX; i++)
+		pair_tell_secret(cx, e, &cx->secrets[i]);
+}
+
+void pair_tell_secret(const struct cx *cx, const struct end *e, const struct secret *s)
+{
+	const struct stream_ops *ops = &cx->s->ops;
+	enum dir d = (enum dir)(s->half ^ e->side);
+
+	if (e->info.family == AF_UNIX && e->aside && !cx->comparable)
+		/* Somewhere: nothing of this end is ever read. */
+		ops->secret(ops->secret_ctx, e->info.id, d, 0, UINT64_MAX);
+	else if (e->shifted[s->half] || e->info.family == AF_UNIX)
+		ops->secret(ops->secret_ctx, e->info.id, d, s->pos - e->shift[s->half], s->n);
+	else
+		/* It showed nothing of this direction yet: it begins to count with the number itself. */
+		ops->secret(ops->secret_ctx, e->info.id, d, (uint32_t)s->pos, s->n);
 }
 
 void pair_settle(struct cx *cx, bool anyway)

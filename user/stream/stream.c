@@ -448,6 +448,7 @@ static int reopen(struct cx *cx, struct end *e, int64_t ts_ns)
 	memset(cx->half, 0, sizeof(cx->half));
 	cx->fed = cx->by_exit = cx->comparable = false;
 	cx->pending_loss = 0;
+	cx->secrets_n = 0;
 	cx->flip = 0;
 	cx->end[e->side] = NULL;
 	e->info.from_start = false;
@@ -587,6 +588,20 @@ void stream_take(struct streams *s, struct conn *c)
 		s->ops.verdict(s->ops.verdict_ctx, c->endpoint, VERDICT_TAKE);
 	pair_settle(cx, false);
 	cx_wait(cx);
+}
+
+void stream_secret(struct conn *c, enum flowdir d, uint64_t pos, uint64_t n)
+{
+	struct cx *cx = CX_OF(c);
+	int h = d ^ cx->flip;
+	struct secret s = {h, cx->half[h].base + pos, n};
+
+	if (!cx->s->ops.secret || !n)
+		return;
+	cx->secrets[cx->secrets_n++ % SECRETS_MAX] = s;
+	for (int i = 0; i < 2; i++)
+		if (cx->end[i])
+			pair_tell_secret(cx, cx->end[i], &s);
 }
 
 void streams__stats(const struct streams *s, struct stream_stats *ret)

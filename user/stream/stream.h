@@ -74,6 +74,10 @@ struct stream_ops {
 	 * (files). */
 	void *verdict_ctx;
 	void (*verdict)(void *verdict_ctx, uint64_t endpoint, enum verdict v);
+	/* The same for stream_secret(), with positions as the source counts them. Told for every end that may
+	 * show the bytes, also for one that appears later. */
+	void *secret_ctx;
+	void (*secret)(void *secret_ctx, uint64_t endpoint, enum dir d, uint64_t pos, uint64_t n);
 };
 
 struct stream_opts {
@@ -114,6 +118,9 @@ void stream_take(struct streams *s, struct conn *c);
 /* What is held of direction @d and not consumed, as far as it is contiguous. Valid inside stream_ops.data; of
  * the direction that is being offered, use the callback's span. */
 struct span stream_pending(const struct conn *c, enum flowdir d);
+
+/* These bytes, which may not have come yet, must not be written anywhere. */
+void stream_secret(struct conn *c, enum flowdir d, uint64_t pos, uint64_t n);
 
 struct stream_stats {
 	uint64_t conns, ignored, bytes, lost_bytes, gaps, buffered;

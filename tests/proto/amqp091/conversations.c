@@ -10,6 +10,25 @@ static const char *want;
 static bool from_start;
 static size_t payload_limit;
 
+/* What was told to be secret is every "hunter2", nothing else, and told in time. */
+static bool secrets_told(const struct feed *f)
+{
+	static const char word[] = "hunter2";
+	const size_t n = sizeof(word) - 1;
+	size_t left = 0;
+
+	for (size_t i = 0; i < f->sent.n; i++) {
+		uint8_t told = i < f->secrets.n ? f->secrets.p[i] : 0;
+
+		if (i + n <= f->sent.n && !memcmp(f->sent.p + i, word, n))
+			left = n;
+		if (!told != !left || told > 1)
+			return false;
+		left -= left > 0;
+	}
+	return f->secrets.n <= f->sent.n;
+}
+
 static void compare(struct feed *f, const char *how, size_t cut)
 {
 	const char *got = buf_cstr(&f->log);
@@ -20,6 +39,7 @@ static void compare(struct feed *f, const char *how, size_t cut)
 	}
 	CHECK(!f->bad);
 	CHECK(!f->secret);
+	CHECK(secrets_told(f));
 }
 
 static void begin(struct feed *f)

@@ -25,6 +25,10 @@ struct feed {
 	bool secret;      /* "hunter2" was seen in an operation */
 	bool quiet;       /* count operations, do not render */
 	uint64_t ops;
+	struct buf sent; /* all that was fed to the server, if not quiet */
+	struct buf
+		secrets; /* by position: 0 no secret, 1 known as one with its byte or before, 2 known later */
+	uint64_t begun;  /* position of the first byte that is being fed to the server */
 };
 
 static inline const char *kind_text(enum op_kind k)
@@ -145,10 +149,22 @@ static inline uint64_t feed_emit(void *ctx, struct op *op)
 	return id;
 }
 
+static inline void feed_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t n)
+{
+	struct feed *f = ctx;
+
+	f->bad |= d != TO_SERVER || !n || n > 1 << 20 || pos + n < pos;
+	while (!f->bad && f->secrets.n < pos + n)
+		buf_putc(&f->secrets, 0);
+	for (uint64_t i = pos; !f->bad && i < pos + n; i++)
+		if (!f->secrets.p[i])
+			f->secrets.p[i] = i < f->begun ? 2 : 1;
+}
+
 static inline void feed_begin(struct feed *f, bool from_start, size_t payload_limit)
 {
 	struct proto_opts opts = {.payload_limit = payload_limit};
-	struct proto_out out = {f, feed_emit};
+	struct proto_out out = {f, feed_emit, feed_secret};
 
 	*f = (struct feed){0};
 	f->st = proto_amqp091.state_new(&opts, &out, from_start);
@@ -206,6 +222,11 @@ static inline bool feed_step(struct feed *f, enum flowdir d)
 
 static inline void feed_bytes(struct feed *f, enum flowdir d, struct span s)
 {
+	if (d == TO_SERVER) {
+		f->begun = f->pos[d] + f->held[d].n;
+		if (!f->quiet)
+			buf_put_span(&f->sent, s);
+	}
 	buf_put_span(&f->held[d], s);
 	while (feed_step(f, d))
 		;
@@ -233,6 +254,8 @@ static inline void feed_free(struct feed *f)
 {
 	proto_amqp091.state_free(f->st);
 	buf_free(&f->log);
+	buf_free(&f->sent);
+	buf_free(&f->secrets);
 	buf_free(&f->held[0]);
 	buf_free(&f->held[1]);
 }

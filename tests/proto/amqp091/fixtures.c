@@ -164,7 +164,7 @@ static void compare(struct notes *n, const char *name, const char *how)
 static void play(struct span rec, size_t step, size_t cut, struct notes *n)
 {
 	struct proto_opts opts = {0};
-	struct proto_out out = {n, note_op};
+	struct proto_out out = {n, note_op, NULL};
 	struct feed f;
 
 	feed_begin(&f, true, 0);
