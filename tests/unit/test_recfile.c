@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "base/le.h"
+#include "base/timefmt.h"
 #include "calls.h"
 #include "capture/recfile.h"
 
@@ -352,6 +353,244 @@ static void large_chunks(void)
 	free(p);
 }
 
+/* --- secrets --- */
+
+static int64_t clock_ns;
+
+static void begin_masked(struct recfile **r, struct sink *k, const struct sink *next)
+{
+	unlink(path);
+	clock_ns = 1700000000 * NS_PER_SEC;
+	CHECK_EQ(recfile__create(path, "", "", r, NULL), 0);
+	recfile_sink(*r, next, k);
+}
+
+static void put_text(const struct sink *k, uint64_t endpoint, enum dir dir, uint64_t pos, const char *text)
+{
+	struct chunk c = {.endpoint = endpoint,
+		.dir = dir,
+		.pos = pos,
+		.len = (uint32_t)strlen(text) + 5, /* some were lost */
+		.data = span_str(text),
+		.ts_ns = clock_ns};
+
+	CHECK_EQ(k->chunk(k->ctx, &c), 0);
+}
+
+static void pass(const struct sink *k, int64_t ns)
+{
+	CHECK_EQ(k->tick(k->ctx, clock_ns += ns), 0);
+}
+
+/* The chunks' bytes as they stand in a file that is sound, "|" behind each. */
+static int join_chunk(void *ctx, const struct chunk *c)
+{
+	buf_put_span(ctx, c->data);
+	buf_putc(ctx, '|');
+	return 0;
+}
+
+static int any_proc(void *ctx, const struct proc_info *p)
+{
+	(void)ctx, (void)p;
+	return 0;
+}
+
+static int any_open(void *ctx, const struct endpoint_info *e)
+{
+	(void)ctx, (void)e;
+	return 0;
+}
+
+static int any_close(void *ctx, uint64_t endpoint, int64_t ts_ns, bool by_peer)
+{
+	(void)ctx, (void)endpoint, (void)ts_ns, (void)by_peer;
+	return 0;
+}
+
+static int any_tick(void *ctx, int64_t ts_ns)
+{
+	(void)ctx, (void)ts_ns;
+	return 0;
+}
+
+static void file_holds(const char *want)
+{
+	struct buf got = {0};
+	struct sink k = {.ctx = &got,
+		.proc = any_proc,
+		.open = any_open,
+		.chunk = join_chunk,
+		.close = any_close,
+		.tick = any_tick};
+	struct source_info info;
+	struct source *s;
+	struct err e;
+
+	CHECK_EQ(source__open(path, &s, &info, &e), 0);
+	CHECK_EQ(source_run(s, &k, NULL, NULL, &e), 0);
+	CHECK(!source_was_cut(s));
+	source__close(s);
+	CHECK_STR(buf_cstr(&got), want);
+	buf_free(&got);
+}
+
+static void on_disk(const char *word, bool want)
+{
+	struct buf b = read_file(path);
+
+	CHECK_EQ(b.n && memmem(b.p, b.n, word, strlen(word)), want);
+	buf_free(&b);
+}
+
+/* @before: seconds between the bytes and the word that they are secret; negative: the word comes first. */
+static void mask_after(int64_t before_ns)
+{
+	struct recfile *r;
+	struct sink k;
+
+	begin_masked(&r, &k, NULL);
+	for (int told = before_ns < 0; told < 2; told++) {
+		if (told == 1) {
+			recfile_mask(r, 1, DIR_TX, 103, 10);
+			recfile_mask(r, 2, DIR_RX, 103, 10);
+		}
+		if (told == (before_ns < 0)) {
+			put_text(&k, 1, DIR_TX, 90, "0123456789");              /* ends before it */
+			put_text(&k, 1, DIR_TX, 100, "01234567");               /* ends in it */
+			put_text(&k, 1, DIR_RX, 100, "01234567");               /* the other direction */
+			put_text(&k, 3, DIR_TX, 100, "01234567");               /* another connection */
+			put_text(&k, 1, DIR_TX, 108, "890");                    /* lies in it */
+			put_text(&k, 1, DIR_TX, 111, "12");                     /* ends with it */
+			put_text(&k, 1, DIR_TX, 113, "345");                    /* begins behind it */
+			put_text(&k, 2, DIR_RX, 95, "56789012345678901234567"); /* holds it */
+			put_text(&k, 2, DIR_RX, 103, "");                       /* all lost */
+			put_text(&k, 2, DIR_RX, 112, "234");                    /* again, its end */
+			pass(&k, before_ns < 0 ? 0 : before_ns);
+		}
+	}
+	CHECK_EQ(recfile__close(r, NULL), 0);
+	file_holds("0123456789|012*****|01234567|01234567|***|**|345|56789012**********34567||*34|");
+}
+
+static void masks_before_and_after(void)
+{
+	mask_after(-1);
+	mask_after(0);
+	mask_after(NS_PER_SEC);
+	mask_after(2 * NS_PER_SEC); /* in the file by now */
+	mask_after(3600 * NS_PER_SEC);
+}
+
+/* What is told within 1.5 s never was in the file; what is older was, and is not any more. */
+static void held_then_written(void)
+{
+	struct recfile *r;
+	struct sink k;
+
+	begin_masked(&r, &k, NULL);
+	put_text(&k, 1, DIR_TX, 0, "early-bird");
+	for (int i = 0; i < 14; i++) {
+		pass(&k, NS_PER_SEC / 10);
+		on_disk("early-bird", false);
+	}
+	put_text(&k, 1, DIR_TX, 10, "late-riser");
+	pass(&k, NS_PER_SEC / 10);
+	on_disk("early-bird", true);
+	on_disk("late-riser", false);
+	recfile_mask(r, 1, DIR_TX, 2, 16);
+	on_disk("early-bird", false);
+	on_disk("ea********", true);
+	pass(&k, 10 * NS_PER_SEC);
+	on_disk("********er", true);
+	put_text(&k, 2, DIR_TX, 0, "last");
+	CHECK_EQ(recfile__close(r, NULL), 0);
+	file_holds("ea********|********er|last|");
+}
+
+/* A mask lasts as long as the endpoint; the number may come back. */
+static void masks_end_with_the_endpoint(void)
+{
+	struct endpoint_info e = {.id = 1, .path = "", .from_start = true};
+	struct recfile *r;
+	struct sink k;
+
+	begin_masked(&r, &k, NULL);
+	k.open(k.ctx, &e);
+	for (unsigned i = 0; i < 5; i++) /* the latest four count */
+		recfile_mask(r, 1, DIR_TX, i * 10, 1);
+	recfile_mask(r, 1, DIR_TX, UINT64_MAX - 1, UINT64_MAX);
+	put_text(&k, 1, DIR_TX, 18, "abcdefghijklmnopqrstuvwxyz");
+	k.close(k.ctx, 1, clock_ns, false);
+	put_text(&k, 1, DIR_TX, 18, "abcd");
+	recfile_mask(r, 1, DIR_TX, 20, 1);
+	e.from_start = false;
+	k.open(k.ctx, &e); /* seen anew: the same connection */
+	put_text(&k, 1, DIR_TX, 18, "abcd");
+	e.from_start = true;
+	k.open(k.ctx, &e);
+	put_text(&k, 1, DIR_TX, 18, "abcd");
+	CHECK_EQ(recfile__close(r, NULL), 0);
+	file_holds("ab*defghijkl*nopqrstuv*xyz|ab*d|ab*d|abcd|");
+}
+
+/* More than is held in memory: the oldest bytes are written early, and blanked in the file. */
+static void more_than_is_held(void)
+{
+	enum { N = 40, SIZE = 1 << 20 };
+	struct buf want = {0};
+	char *text = malloc(SIZE + 1);
+	struct recfile *r;
+	struct sink k;
+
+	memset(text, 'x', SIZE);
+	text[SIZE] = 0;
+	begin_masked(&r, &k, NULL);
+	for (uint64_t i = 0; i < N; i++)
+		put_text(&k, 1, DIR_TX, i * SIZE, text);
+	recfile_mask(r, 1, DIR_TX, 1, (uint64_t)N * SIZE - 2);
+	CHECK_EQ(recfile__close(r, NULL), 0);
+	for (int i = 0; i < N; i++) {
+		memset(text, '*', SIZE);
+		if (!i)
+			text[0] = 'x';
+		if (i == N - 1)
+			text[SIZE - 1] = 'x';
+		buf_puts(&want, text);
+		buf_putc(&want, '|');
+	}
+	file_holds(buf_cstr(&want));
+	buf_free(&want);
+	free(text);
+}
+
+/* The decoder behind the writer tells of bytes that the writer is just given. */
+static struct recfile *told_file;
+
+static int tell_chunk(void *ctx, const struct chunk *c)
+{
+	const uint8_t *p = c->data.n ? memchr(c->data.p, '=', c->data.n) : NULL;
+
+	(void)ctx;
+	if (p)
+		recfile_mask(told_file, c->endpoint, c->dir, c->pos + (uint64_t)(p - c->data.p) + 1, 3);
+	return 0;
+}
+
+static void told_by_what_follows(void)
+{
+	struct sink next = {.chunk = tell_chunk, .tick = any_tick}, k;
+
+	begin_masked(&told_file, &k, &next);
+	put_text(&k, 1, DIR_TX, 0, "pw=abc;pw=");
+	put_text(&k, 1, DIR_TX, 10, "de;");
+	put_text(&k, 1, DIR_TX, 13, "p=f");
+	put_text(&k, 1, DIR_TX, 16, "g");
+	pass(&k, 0);
+	CHECK_EQ(recfile__close(told_file, NULL), 0);
+	file_holds("pw=***;pw=|de;|p=*|*|");
+}
+
 int main(void)
 {
 	snprintf(path, sizeof(path), "/tmp/evtrace-recfile-%d", (int)getpid());
@@ -363,6 +602,11 @@ int main(void)
 	RUN(nonsense_with_a_good_checksum);
 	RUN(sink_may_stop);
 	RUN(large_chunks);
+	RUN(masks_before_and_after);
+	RUN(held_then_written);
+	RUN(masks_end_with_the_endpoint);
+	RUN(more_than_is_held);
+	RUN(told_by_what_follows);
 	unlink(path);
 	return test_end();
 }

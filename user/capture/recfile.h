@@ -2,7 +2,8 @@
  * Files as sources. A record file (`record --raw`, `import`) holds what a source gave, in order, and gives
  * the same calls again: the whole user side runs on it without root, with identical results. All integers
  * little-endian; each record carries a length and a checksum, so a file cut by a crash reads up to its last
- * whole record.
+ * whole record. A login's secret is not in it where its protocol is decoded (recfile_mask); all other bytes
+ * are as they passed.
  */
 #ifndef EVTRACE_CAPTURE_RECFILE_H
 #define EVTRACE_CAPTURE_RECFILE_H
@@ -17,8 +18,15 @@ struct recfile;
 /* Creates @path (0600; refuses to overwrite). @scope and @host describe the recording. */
 int recfile__create(
 	const char *path, const char *scope, const char *host, struct recfile **ret, struct err *e);
-/* A sink that writes what it is given and passes it on to @next (which may be NULL). */
+/* A sink that passes what it is given on to @next (which may be NULL), and then writes it. */
 void recfile_sink(struct recfile *r, const struct sink *next, struct sink *ret);
+/*
+ * @n bytes of an endpoint at @pos are a login's secret: asterisks stand for them in the file, whether they
+ * have come already or will come while the endpoint is open. To be called by what @next leads to. What has
+ * come in the last 1.5 s of the source's time, or 32 MiB, has not been written yet, so the secret never is;
+ * older bytes, among the last 256 Ki chunks, are overwritten in the file. What is older still stays.
+ */
+void recfile_mask(struct recfile *r, uint64_t endpoint, enum dir d, uint64_t pos, uint64_t n);
 /* Flushes and closes; reports the first write error (disk full: the file is good up to there). NULL is fine.
  */
 int recfile__close(struct recfile *r, struct err *e);
