@@ -1,6 +1,7 @@
 /*
  * Joins the stages. Each stage knows only the one to its left; the hand-overs between them are the small
  * functions below, in the order in which a byte meets them: sink -> streams -> detect -> correlator -> store.
+ * Without a store there is no correlator either: what detect says is counted, and ends here.
  */
 #include "pipeline.h"
 
@@ -17,8 +18,8 @@
 struct pipeline {
 	struct streams *streams;
 	struct detect *detect;
-	struct correlator *correlator;
-	struct store_writer *store;
+	struct correlator *correlator; /* NULL without a store */
+	struct store_writer *store;    /* NULL: nothing is kept */
 	struct pipeline_opts opts;
 	struct pipeline_stats stats;
 	int64_t source_ns; /* the latest moment the source spoke of */
@@ -34,7 +35,7 @@ static int on_op(void *ctx, const struct op *op, const struct conn *c)
 	struct pipeline *p = ctx;
 
 	p->stats.operations++;
-	return correlator__op(p->correlator, op, c);
+	return p->correlator ? correlator__op(p->correlator, op, c) : 0;
 }
 
 static int on_conn(void *ctx, const struct conn *c, const struct proto *proto, enum conn_state st)
@@ -54,10 +55,8 @@ static int on_conn(void *ctx, const struct conn *c, const struct proto *proto, e
 		++*counter[st];
 		if (st != CONN_UNKNOWN && p->stats.conns_undecided)
 			p->stats.conns_undecided--;
-		if (st == CONN_DECODED && proto && proto->id < PIPELINE_PROTOS)
-			p->stats.conns_by_proto[proto->id]++;
 	}
-	return correlator__conn(p->correlator, c, proto, st);
+	return p->correlator ? correlator__conn(p->correlator, c, proto, st) : 0;
 }
 
 static int on_gap(
@@ -67,7 +66,7 @@ static int on_gap(
 
 	p->stats.gaps++;
 	p->stats.lost_bytes += bytes;
-	return correlator__gap(p->correlator, c, d, bytes, 0, reason, ts_ns);
+	return p->correlator ? correlator__gap(p->correlator, c, d, bytes, 0, reason, ts_ns) : 0;
 }
 
 /* --- the sink --- */
@@ -95,9 +94,7 @@ static void commit(struct pipeline *p)
 
 static void commit_when_due(struct pipeline *p)
 {
-	uint64_t now = now_mono_ns();
-
-	if (now < p->next_commit_mono)
+	if (!p->store || now_mono_ns() < p->next_commit_mono)
 		return;
 	commit(p);
 	p->next_commit_mono = now_mono_ns() + COMMIT_EVERY_NS;
@@ -113,7 +110,7 @@ static int sink_proc(void *ctx, const struct proc_info *info)
 {
 	struct pipeline *p = ctx;
 
-	return correlator__proc(p->correlator, info, p->source_ns);
+	return p->correlator ? correlator__proc(p->correlator, info, p->source_ns) : 0;
 }
 
 static int sink_proc_exit(void *ctx, uint32_t pid, int64_t ts_ns, int exit_code)
@@ -123,7 +120,9 @@ static int sink_proc_exit(void *ctx, uint32_t pid, int64_t ts_ns, int exit_code)
 
 	saw(p, ts_ns);
 	err = streams__proc_exit(p->streams, pid, ts_ns);
-	return err ? err : correlator__proc_exit(p->correlator, pid, ts_ns, exit_code);
+	if (!err && p->correlator)
+		err = correlator__proc_exit(p->correlator, pid, ts_ns, exit_code);
+	return err;
 }
 
 static int sink_open(void *ctx, const struct endpoint_info *e)
@@ -164,6 +163,8 @@ static int sink_loss(void *ctx, const struct loss_info *l)
 		return streams__loss(p->streams, l);
 	p->stats.lost_bytes += l->bytes;
 	p->stats.gaps++;
+	if (!p->correlator)
+		return 0;
 	return correlator__gap(p->correlator, NULL, TO_SERVER, l->bytes, l->records, l->reason, l->ts_ns);
 }
 
@@ -194,31 +195,43 @@ void pipeline_sink(struct pipeline *p, struct sink *ret)
 
 /* --- life --- */
 
-static int build(struct pipeline *p)
+/* Streams and detect: what decodes. */
+static int build_decoding(struct pipeline *p, uint64_t first_op_id)
 {
-	struct detect_opts dopts = {.payload_limit = p->opts.payload_limit};
+	struct detect_opts dopts = {.payload_limit = p->opts.payload_limit, .first_op_id = first_op_id};
 	struct detect_out dout = {.ctx = p, .op = on_op, .conn = on_conn, .gap = on_gap};
-	struct correlator_opts copts = {0};
 	struct stream_ops sops = {0};
-	struct record_sink records;
 
-	store_writer_ids(p->store, &copts.next);
-	dopts.first_op_id = copts.next.op;
-	store_writer_sink(p->store, &records);
-	p->correlator = correlator__new(&copts, &records);
 	p->detect = detect__new(&dopts, &dout);
-	if (!p->correlator || !p->detect)
+	if (!p->detect)
 		return -ENOMEM;
 	detect_stream_ops(p->detect, &sops);
-	if (p->opts.verdict) {
-		sops.verdict = p->opts.verdict;
-		sops.verdict_ctx = p->opts.verdict_ctx;
-	}
+	sops.verdict = p->opts.verdict;
+	sops.verdict_ctx = p->opts.verdict_ctx;
+	sops.secret = p->opts.secret;
+	sops.secret_ctx = p->opts.secret_ctx;
 	p->streams = streams__new(&sops, NULL);
 	if (!p->streams)
 		return -ENOMEM;
 	detect_set_streams(p->detect, p->streams);
-	return store_writer_restore(p->store, p->correlator, RESTORE_MESSAGES);
+	return 0;
+}
+
+static int build(struct pipeline *p)
+{
+	struct correlator_opts copts = {0};
+	struct record_sink records;
+	int err;
+
+	if (!p->store)
+		return build_decoding(p, 0);
+	store_writer_ids(p->store, &copts.next);
+	store_writer_sink(p->store, &records);
+	p->correlator = correlator__new(&copts, &records);
+	if (!p->correlator)
+		return -ENOMEM;
+	err = build_decoding(p, copts.next.op);
+	return err ? err : store_writer_restore(p->store, p->correlator, RESTORE_MESSAGES);
 }
 
 int pipeline__new(const struct pipeline_opts *opts, struct pipeline **ret, struct err *e)
@@ -232,14 +245,16 @@ int pipeline__new(const struct pipeline_opts *opts, struct pipeline **ret, struc
 	p->source_ns = opts->session.started_ns;
 	if (!p->opts.payload_limit)
 		p->opts.payload_limit = DEFAULT_PAYLOAD;
-	err = store_writer__open(opts->store_path, &opts->session, &p->store, e);
+	err = opts->store_path ? store_writer__open(opts->store_path, &opts->session, &p->store, e) : 0;
 	if (err)
 		goto fail;
 	err = build(p);
-	if (err) {
+	if (err && p->store)
 		err_set(e, err, "cannot begin in the store %s: %s", opts->store_path, strerror(-err));
+	else if (err)
+		err_set(e, err, "out of memory");
+	if (err)
 		goto fail;
-	}
 	p->next_commit_mono = now_mono_ns() + COMMIT_EVERY_NS;
 	*ret = p;
 	return 0;
@@ -254,9 +269,10 @@ int pipeline__finish(struct pipeline *p, struct err *e)
 
 	if (!p)
 		return 0;
-	if (p->streams && p->correlator) {
+	if (p->streams) {
 		err = streams__flush(p->streams, p->source_ns);
-		commit(p);
+		if (p->store)
+			commit(p);
 	}
 	if (p->error) {
 		err = p->error;
@@ -276,12 +292,13 @@ int pipeline__finish(struct pipeline *p, struct err *e)
 
 void pipeline__stats(struct pipeline *p, struct pipeline_stats *ret)
 {
-	struct correlator_stats cs;
+	struct correlator_stats cs = {0};
 
-	correlator__stats(p->correlator, &cs);
+	if (p->correlator)
+		correlator__stats(p->correlator, &cs);
 	*ret = p->stats;
 	ret->messages = cs.messages;
-	ret->store_bytes = store_writer_size(p->store);
+	ret->store_bytes = p->store ? store_writer_size(p->store) : 0;
 	ret->error = p->error;
 	ret->error_text = p->error_text.msg;
 }

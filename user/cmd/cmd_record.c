@@ -18,7 +18,6 @@
 #include "cmd/cmd.h"
 #include "cmd/text.h"
 #include "pipeline.h"
-#include "proto/proto.h"
 
 #define LIST_MAX      64
 #define POLL_MS       200
@@ -481,17 +480,7 @@ static uint64_t per_second(uint64_t now, uint64_t before, int64_t ns)
 
 static void put_connections(struct buf *b, const struct pipeline_stats *p)
 {
-	size_t before = b->n;
-
-	for (unsigned id = 0; id < PIPELINE_PROTOS; id++) {
-		const struct proto *proto = p->conns_by_proto[id] ? proto_by_id(id) : NULL;
-
-		if (proto)
-			buf_printf(b, "%s%s %llu", b->n > before ? " · " : "", proto->name,
-				(unsigned long long)p->conns_by_proto[id]);
-	}
-	if (b->n == before)
-		buf_puts(b, "no broker seen yet");
+	buf_printf(b, "brokers %llu", (unsigned long long)p->conns_decoded);
 	if (p->conns_other)
 		buf_printf(b, " · other %llu (ignored)", (unsigned long long)p->conns_other);
 	if (p->conns_encrypted)
@@ -516,16 +505,13 @@ static void show_status(struct record *r)
 		pipeline__stats(r->pipeline, &p);
 	up = (now_wall_ns() - r->started_ns) / NS_PER_SEC;
 	buf_printf(&b, "● %02d:%02d:%02d  ", (int)(up / 3600), (int)(up / 60 % 60), (int)(up % 60));
-	if (r->pipeline)
+	if (!r->args->no_store)
 		buf_printf(&b, "%s msg/s  ",
 			fmt_count(t1, sizeof(t1), per_second(p.messages, r->last.messages, since)));
 	buf_printf(&b, "%s/s   ", fmt_size(t2, sizeof(t2), per_second(ls.bytes, r->last_bytes, since)));
-	if (r->pipeline)
-		put_connections(&b, &p);
-	else
-		buf_printf(&b, "connections %llu", (unsigned long long)ls.connections);
+	put_connections(&b, &p);
 	buf_printf(&b, "   lost %s", fmt_count(t3, sizeof(t3), ls.lost_records));
-	if (r->pipeline)
+	if (!r->args->no_store)
 		buf_printf(&b, "   store %s", fmt_size(t1, sizeof(t1), p.store_bytes));
 	text_cut(&line, buf_span(&b), stderr_width() - 1);
 	clear_status(r);
@@ -606,11 +592,20 @@ static int open_raw(struct record *r, struct err *e)
 	gethostname(host, sizeof(host) - 1);
 	err = recfile__create(r->args->raw, r->args->scope, host, &r->raw, e);
 	if (!err)
-		recfile_sink(r->raw, r->pipeline ? &next : NULL, &r->sink);
+		recfile_sink(r->raw, &next, &r->sink);
 	return err;
 }
 
-static int open_store(struct record *r, struct err *e)
+static void on_secret(void *ctx, uint64_t endpoint, enum dir d, uint64_t pos, uint64_t n)
+{
+	struct record *r = ctx;
+
+	if (r->raw)
+		recfile_mask(r->raw, endpoint, d, pos, n);
+}
+
+/* Also without a store: it tells what need not be captured, and what is secret. */
+static int open_pipeline(struct record *r, struct err *e)
 {
 	struct pipeline_opts opts = {
 		.session = {.source = "live",
@@ -620,16 +615,17 @@ static int open_store(struct record *r, struct err *e)
 		.payload_limit = r->args->payload_limit,
 		.verdict = live_verdict,
 		.verdict_ctx = r->live,
+		.secret = on_secret,
+		.secret_ctx = r,
 	};
 	int err = 0;
 
-	if (r->args->no_store)
-		return 0;
 	if (r->args->common.store)
 		snprintf(r->store, sizeof(r->store), "%s", r->args->common.store);
-	else
+	else if (!r->args->no_store)
 		err = store_default_path(r->store, sizeof(r->store), e);
-	opts.store_path = r->store;
+	if (!r->args->no_store)
+		opts.store_path = r->store;
 	if (!err)
 		err = pipeline__new(&opts, &r->pipeline, e);
 	if (!err)
@@ -651,7 +647,7 @@ static int begin(struct record *r)
 		err = live_add_pid(r->live, r->child, &e);
 	if (err)
 		return cmd_fail("record", err == -ESRCH || err == -E2BIG ? EXIT_USAGE : EXIT_SYSTEM, &e);
-	err = open_store(r, &e);
+	err = open_pipeline(r, &e);
 	if (err)
 		return cmd_fail("record", cmd_store_exit(err), &e);
 	err = open_raw(r, &e);
@@ -678,20 +674,22 @@ static void tell_losses(const struct live_stats *ls)
 		fmt_size(bytes, sizeof(bytes), ls->lost_bytes), (unsigned long long)(ls->ring_size >> 19));
 }
 
-static void tell_next(const struct record *r, uint64_t messages)
+static void tell_next(const struct record *r, const struct pipeline_stats *p)
 {
-	char count[40], took[40];
+	char what[40], took[40];
 
-	fprintf(stderr, "%s messages in %s.", fmt_count(count, sizeof(count), messages),
-		fmt_duration(took, sizeof(took), now_wall_ns() - r->started_ns));
+	fmt_duration(took, sizeof(took), now_wall_ns() - r->started_ns);
 	if (r->args->no_store)
-		fprintf(stderr, " next: evtrace import %s\n", r->args->raw);
+		fprintf(stderr, "%s in %s. next: evtrace import %s\n", fmt_size(what, sizeof(what), p->bytes),
+			took, r->args->raw);
 	else
-		fprintf(stderr, " next: evtrace find%s%s WORDS\n", r->args->common.store ? " --store " : "",
-			r->args->common.store ? r->store : "");
+		fprintf(stderr, "%s messages in %s. next: evtrace find%s%s WORDS\n",
+			fmt_count(what, sizeof(what), p->messages), took,
+			r->args->common.store ? " --store " : "", r->args->common.store ? r->store : "");
 }
 
-/* Closes in the order of the data; the first error decides the exit code. */
+/* The record file is closed last: what the pipeline still decodes may hold a secret. The first error decides
+ * the exit code. */
 static int finish(struct record *r, int code)
 {
 	struct pipeline_stats p = {0};
@@ -704,16 +702,16 @@ static int finish(struct record *r, int code)
 		live__stats(r->live, &ls);
 	if (r->pipeline)
 		pipeline__stats(r->pipeline, &p);
-	err = recfile__close(r->raw, &e);
-	if (err && !code)
-		code = cmd_fail("record", EXIT_SYSTEM, &e);
 	err = pipeline__finish(r->pipeline, &e);
 	if (err && !code)
 		code = cmd_fail("record", cmd_store_exit(err), &e);
+	err = recfile__close(r->raw, &e);
+	if (err && !code)
+		code = cmd_fail("record", EXIT_SYSTEM, &e);
 	live__free(r->live);
 	tell_losses(&ls);
 	if (!code && r->tty)
-		tell_next(r, p.messages);
+		tell_next(r, &p);
 	return code;
 }
 
