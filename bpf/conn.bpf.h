@@ -16,10 +16,7 @@ struct {
 	__type(value, __u64);
 } tcp_socks SEC(".maps");
 
-static __always_inline bool is_tcp(__u16 family)
-{
-	return family != AF_UNIX_;
-}
+#define IPPROTO_TCP_ 6
 
 static __always_inline __u32 tcp_tx_pos(__u64 sk)
 {
@@ -49,12 +46,17 @@ static __always_inline void unix_ends(struct evt_conn *e, struct unix_sock *u)
 	struct unix_address *addr = BPF_CORE_READ(u, addr);
 	__u32 len;
 
+	bool own = addr;
+
 	if (peer)
 		e->peer = sk_ino((struct sock *)peer);
 	if (!addr && peer)
 		addr = BPF_CORE_READ(peer, addr);
 	if (!addr)
 		return;
+	/* Clients hardly ever bind a name. */
+	if (e->role == ROLE_UNKNOWN)
+		e->role = own ? ROLE_SERVER : ROLE_CLIENT;
 	len = BPF_CORE_READ(addr, len) - __builtin_offsetof(struct sockaddr_un, sun_path);
 	barrier_var(len);
 	if (len > sizeof(e->path))
@@ -93,7 +95,7 @@ static __noinline bool announce(__u64 ino, struct conn_state *st)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->h.size = sizeof(*e);
 	e->h.type = EVT_CONN;
-	e->h.flags = is_tcp(st->family) ? CHUNK_POS_SEQ : 0;
+	e->h.flags = st->flags & CONN_SEQ ? CHUNK_POS_SEQ : 0;
 	e->h.ts = bpf_ktime_get_ns();
 	e->h.pid = id >> 32;
 	e->h.tid = id;
@@ -104,7 +106,7 @@ static __noinline bool announce(__u64 ino, struct conn_state *st)
 	e->from_start = !!(st->flags & CONN_FROM_START);
 	e->tx_pos = st->start[EVT_TX];
 	e->rx_pos = st->start[EVT_RX];
-	if (is_tcp(st->family))
+	if (st->family != AF_UNIX_)
 		inet_ends(e, sk);
 	else
 		unix_ends(e, (struct unix_sock *)sk);
@@ -133,7 +135,7 @@ static __always_inline __u32 first_verdict(struct socket *sock, struct sock *sk,
 	return VERDICT_UNDECIDED;
 }
 
-/* Positions as they are before this call's @moved bytes of direction @dir. */
+/* Of TCP: positions as they are before this call's @moved bytes of direction @dir. */
 static __always_inline void tcp_start(struct conn_state *st, __u32 dir, __u64 moved)
 {
 	st->start[EVT_TX] = (__u32)(tcp_tx_pos(st->sk) - (dir == EVT_TX ? moved : 0));
@@ -161,9 +163,13 @@ static __noinline struct conn_state *first_sight(const struct sight *s)
 	st.sk = key;
 	st.family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	st.verdict = first_verdict(sock, sk, st.family);
-	if (st.verdict != VERDICT_DROP && is_tcp(st.family)) {
+	if (st.verdict != VERDICT_DROP && st.family != AF_UNIX_) {
 		bpf_map_update_elem(&tcp_socks, &key, &ino, BPF_ANY);
-		tcp_start(&st, s->dir, s->moved);
+		/* Multipath TCP and SCTP have sequence numbers of their own, elsewhere. */
+		if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_) {
+			st.flags |= CONN_SEQ;
+			tcp_start(&st, s->dir, s->moved);
+		}
 	}
 	bpf_map_update_elem(&conns, &ino, &st, BPF_NOEXIST);
 	return st.verdict == VERDICT_DROP ? NULL : bpf_map_lookup_elem(&conns, &ino);

@@ -120,10 +120,11 @@ struct loss {
 
 /* Maps and constants that user space shares with the programs. */
 
-#define CONN_FROM_START 0x1 /* connect(), accept() or socketpair() was seen */
-#define CONN_CONNECTING 0x2 /* connect() is under way: `start` is not known yet */
-#define CONN_ANNOUNCED  0x4 /* its EVT_CONN is in the ring */
-#define CONN_EOF        0x8 /* its EVT_CONN_CLOSE by the peer is in the ring */
+#define CONN_FROM_START 0x1  /* connect(), accept() or socketpair() was seen */
+#define CONN_CONNECTING 0x2  /* connect() is under way: `start` is not known yet */
+#define CONN_ANNOUNCED  0x4  /* its EVT_CONN is in the ring */
+#define CONN_EOF        0x8  /* its EVT_CONN_CLOSE by the peer is in the ring */
+#define CONN_SEQ        0x10 /* TCP: positions are its sequence numbers; of others, counts */
 
 /* Value of the map `conns`, by the socket's inode number. */
 struct conn_state {
@@ -133,7 +134,7 @@ struct conn_state {
 	__u8 flags;
 	__u64 sk;       /* struct sock, for its sequence numbers */
 	__u64 start[2]; /* by enum evt_dir: positions of the first byte not yet moved when first seen */
-	__u64 moved[2]; /* bytes since then; for Unix sockets start + moved is the position */
+	__u64 moved[2]; /* bytes since then; without CONN_SEQ start + moved is the position */
 	struct loss lost[LOSS_NR];
 };
 

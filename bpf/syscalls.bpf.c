@@ -132,10 +132,11 @@ static __always_inline void moved_bytes(const struct call *c, __u64 ino, struct 
 	__u32 dir = c->dir & 1;
 
 	if (st->flags & CONN_CONNECTING) {
-		tcp_start(st, dir, moved);
+		if (st->flags & CONN_SEQ)
+			tcp_start(st, dir, moved);
 		st->flags &= ~CONN_CONNECTING;
 	}
-	if (is_tcp(st->family))
+	if (st->flags & CONN_SEQ)
 		pos = (__u32)((dir == EVT_TX ? tcp_tx_pos(st->sk) : tcp_rx_pos(st->sk)) - moved);
 	else
 		pos = st->start[dir] + st->moved[dir];
@@ -148,7 +149,7 @@ static __always_inline void moved_bytes(const struct call *c, __u64 ino, struct 
 	}
 	s->conn = ino;
 	s->chunk.h.type = EVT_CHUNK;
-	s->chunk.h.flags = is_tcp(st->family) ? CHUNK_POS_SEQ : 0;
+	s->chunk.h.flags = st->flags & CONN_SEQ ? CHUNK_POS_SEQ : 0;
 	s->chunk.h.ts = bpf_ktime_get_ns();
 	s->chunk.h.pid = c->who.tgid;
 	s->chunk.h.tid = c->who.pid;
@@ -215,7 +216,8 @@ static __always_inline int on_new(__u32 fd, __u8 role, __u8 flags)
 	if (!st || st->verdict == VERDICT_DROP || flags || (st->flags & CONN_ANNOUNCED))
 		return 0;
 	if (st->flags & CONN_CONNECTING) {
-		tcp_start(st, EVT_TX, 0);
+		if (st->flags & CONN_SEQ)
+			tcp_start(st, EVT_TX, 0);
 		st->flags &= ~CONN_CONNECTING;
 	}
 	announce(sight.ino, st);

@@ -55,6 +55,8 @@ static int on_conn(void *ctx, const struct conn *c, const struct proto *proto, e
 		++*counter[st];
 		if (st != CONN_UNKNOWN && p->stats.conns_undecided)
 			p->stats.conns_undecided--;
+		if (st == CONN_DECODED && proto && proto->id < PIPELINE_PROTOS)
+			p->stats.conns_by_proto[proto->id]++;
 	}
 	return p->correlator ? correlator__conn(p->correlator, c, proto, st) : 0;
 }

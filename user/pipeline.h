@@ -27,9 +27,11 @@ void pipeline_sink(struct pipeline *p, struct sink *ret);
 /* Flushes every stage, ends the session. Returns the first error. NULL is fine. */
 int pipeline__finish(struct pipeline *p, struct err *e);
 
+#define PIPELINE_PROTOS 32
 struct pipeline_stats {
 	uint64_t messages, operations, bytes, lost_bytes, lost_records, gaps;
 	uint64_t conns_decoded, conns_other, conns_encrypted, conns_undecided;
+	uint64_t conns_by_proto[PIPELINE_PROTOS]; /* of the decoded ones, by enum proto_id */
 	uint64_t store_bytes;
 	int error; /* the first one that a commit met, 0 none: capture goes on, rows wait in memory */
 	const char *error_text; /* lives as long as the pipeline */

@@ -27,7 +27,7 @@
 
 struct stream_log {
 	uint8_t *bytes, *there; /* there[i]: bytes[i] was copied */
-	uint64_t start, n, lost, chunks;
+	uint64_t start, n, cap, chunks;
 };
 
 struct ep_log {
@@ -131,8 +131,11 @@ static inline int judge_open(void *ctx, const struct endpoint_info *e)
 
 static inline void grow(struct stream_log *s, uint64_t n)
 {
-	s->bytes = realloc(s->bytes, n);
-	s->there = realloc(s->there, n);
+	if (n > s->cap) {
+		s->cap = n * 2;
+		s->bytes = realloc(s->bytes, s->cap);
+		s->there = realloc(s->there, s->cap);
+	}
 	memset(s->there + s->n, 0, n - s->n);
 	s->n = n;
 }

@@ -117,6 +117,8 @@ static int listen_on(const char *kind, struct sockaddr_storage *ss, socklen_t *l
 	return fd;
 }
 
+static bool keep_listening;
+
 static void connect_pair(const char *kind, struct end *client, struct end *server, bool nonblock)
 {
 	struct sockaddr_storage ss;
@@ -144,7 +146,8 @@ static void connect_pair(const char *kind, struct end *client, struct end *serve
 	fcntl(client->fd, F_SETFL, 0);
 	server->fd = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 	need(server->fd >= 0, "accept");
-	close(l);
+	if (!keep_listening)
+		close(l);
 	if (ss.ss_family == AF_UNIX && ((struct sockaddr_un *)&ss)->sun_path[0])
 		unlink(((struct sockaddr_un *)&ss)->sun_path);
 }
@@ -341,6 +344,7 @@ static void late(char **arg)
 {
 	struct end client, server, c, s;
 
+	keep_listening = true;
 	open_pair(arg[0], &client, &server);
 	move(&client, &server, RW, 3000, 1000, 500);
 	move(&server, &client, RW, 200, 100, 100);

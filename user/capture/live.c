@@ -64,7 +64,7 @@ struct live {
 	uint64_t records, bytes;
 	uint64_t lost_seen, life_seen, misses_seen; /* told to the sink */
 	int64_t last_tick, next_sweep;
-	bool had_records;
+	bool had_records, look_at_tcp;
 	uint32_t budget;
 	const struct sink *sink; /* during live_poll() */
 	int sink_err;
@@ -128,6 +128,36 @@ static void unmap_ipv4(struct endpoint_info *e)
 	memset(e->remote_addr + 4, 0, 12);
 }
 
+/* The counters beside the verdict may miss what a call adds between look-up and update; of a connection that
+ * is dropped nobody needs them, and one that is kept is not written. */
+static void write_verdict(struct live *l, const struct ep *ep)
+{
+	int fd = bpf_map__fd(l->skel->maps.conns);
+	struct conn_state st;
+
+	if (bpf_map_lookup_elem(fd, &ep->id, &st))
+		return;
+	st.verdict = ep->verdict;
+	bpf_map_update_elem(fd, &ep->id, &st, BPF_EXIST);
+}
+
+void live_verdict(void *live, uint64_t endpoint, enum verdict v)
+{
+	struct live *l = live;
+	struct ep *ep = map_ptr(&l->eps, endpoint);
+	uint32_t want = v == VERDICT_IGNORE ? VERDICT_DROP
+			: v == VERDICT_TAKE ? VERDICT_KEEP
+					    : VERDICT_UNDECIDED;
+	uint32_t had = ep ? ep->verdict : want;
+
+	if (had == want)
+		return;
+	ep->verdict = want;
+	/* To the kernel undecided and kept are the same: copy. */
+	if (want == VERDICT_DROP || had == VERDICT_DROP)
+		write_verdict(l, ep);
+}
+
 /* The kernel forgot a connection (its table is bounded) and saw it anew. TCP's positions go on by themselves;
  * Unix counts from 0 again. What passed in between was not seen, and nobody knows how much it was. */
 static int seen_again(struct live *l, struct ep *ep)
@@ -136,6 +166,8 @@ static int seen_again(struct live *l, struct ep *ep)
 		.ts_ns = wall(l, now_mono_ns()),
 		.reason = "the kernel side forgot the connection"};
 
+	if (ep->verdict == VERDICT_DROP)
+		write_verdict(l, ep);
 	if (ep->seq)
 		return 0;
 	for (int d = 0; d < 2; d++)
@@ -415,6 +447,7 @@ static int tell_losses(struct live *l, int64_t ts_ns)
 	if (err >= 0 && life > l->life_seen) {
 		err = tell_loss(l, 0, life - l->life_seen, 0, ts_ns, "ring buffer full (no bytes)");
 		l->life_seen = life;
+		l->look_at_tcp = true;
 	}
 	/* Runs that the kernel skipped, because the program was running on that CPU already. */
 	if (err >= 0 && misses > l->misses_seen) {
@@ -431,7 +464,8 @@ static void forget(struct live *l, struct ep *ep)
 	free(ep);
 }
 
-/* Tells the ends of Unix connections whose socket is gone, and forgets what ended a while ago. */
+/* Tells the ends of Unix connections whose socket is gone (of TCP ones when a record of that may have been
+ * lost), and forgets what ended a while ago. */
 static int sweep(struct live *l, int64_t ts_ns)
 {
 	struct ep **old = NULL;
@@ -442,13 +476,14 @@ static int sweep(struct live *l, int64_t ts_ns)
 	map_for_each (&l->eps, s) {
 		struct ep *ep = (struct ep *)(uintptr_t)s->val;
 
-		if (ep->family == AF_UNIX && !ep->closed &&
-			!sockets_unix_alive(l->sockets, l->procs, ep->pid, ep->netns, ep->id))
+		if ((ep->family == AF_UNIX || l->look_at_tcp) && !ep->closed &&
+			!sockets_alive(l->sockets, l->procs, ep->pid, ep->netns, ep->family, ep->id))
 			err = tell_close(l, ep, ts_ns, false);
 		if (err < 0)
 			break;
 		n += ep->closed && ts_ns - ep->closed_ns > CLOSED_KEEP_NS;
 	}
+	l->look_at_tcp = l->look_at_tcp && err < 0;
 	old = n && err >= 0 ? calloc(n, sizeof(*old)) : NULL;
 	if (!old)
 		return err;
@@ -926,29 +961,6 @@ void live__free(struct live *l)
 	procs__free(l->procs);
 	sockets__free(l->sockets);
 	free(l);
-}
-
-/* The counters beside the verdict may miss what a call adds between look-up and update; of a connection that
- * is dropped nobody needs them, and one that is kept is not written. */
-void live_verdict(void *live, uint64_t endpoint, enum verdict v)
-{
-	struct live *l = live;
-	struct ep *ep = map_ptr(&l->eps, endpoint);
-	uint32_t want = v == VERDICT_IGNORE ? VERDICT_DROP
-			: v == VERDICT_TAKE ? VERDICT_KEEP
-					    : VERDICT_UNDECIDED;
-	int fd = bpf_map__fd(l->skel->maps.conns);
-	struct conn_state st;
-
-	if (!ep || ep->verdict == want)
-		return;
-	/* To the kernel undecided and kept are the same: copy. */
-	if ((want == VERDICT_DROP || ep->verdict == VERDICT_DROP) &&
-		!bpf_map_lookup_elem(fd, &endpoint, &st)) {
-		st.verdict = want;
-		bpf_map_update_elem(fd, &endpoint, &st, BPF_EXIST);
-	}
-	ep->verdict = want;
 }
 
 void live__stats(struct live *l, struct live_stats *ret)

@@ -28,7 +28,7 @@ void cgroup_path(char *out, size_t n, struct span text)
 		const char *eol = nl ? nl : end;
 		const char *c1 = memchr(p, ':', (size_t)(eol - p));
 		const char *c2 = c1 ? memchr(c1 + 1, ':', (size_t)(eol - c1 - 1)) : NULL;
-		bool v2 = c2 == c1 + 1, systemd = c2 && !strncmp(c1 + 1, "name=systemd:", 13);
+		bool v2 = c2 && c2 == c1 + 1, systemd = c2 && !strncmp(c1 + 1, "name=systemd:", 13);
 
 		/* "0::/path"; a hybrid host has its services in "1:name=systemd:/path". */
 		if (c2 && (v2 || systemd) && eol - c2 > 2 && (v2 || !out[0]))

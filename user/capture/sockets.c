@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/map.h"
@@ -11,12 +12,18 @@
 #define LISTEN_KEEP_NS (1 * NS_PER_SEC)
 #define NETNS_MAX      64 /* remembered at a time; more are read again and again */
 
+/* Inode numbers of the sockets there are. */
+struct inos {
+	bool have, unknown; /* looked for; but could not be read */
+	struct map map;
+};
+
 struct netns {
 	uint64_t id;
-	bool have_listen, have_unix, unix_unknown;
+	bool have_listen;
 	uint64_t listen_read_ns;
 	uint8_t listening[65536 / 8];
-	struct map unix_inos;
+	struct inos unix_inos, tcp_inos;
 };
 
 struct sockets {
@@ -34,7 +41,8 @@ static void forget_all(struct sockets *s)
 	while (s->n) {
 		struct netns *ns = s->ns[--s->n];
 
-		map_free(&ns->unix_inos);
+		map_free(&ns->unix_inos.map);
+		map_free(&ns->tcp_inos.map);
 		free(ns);
 	}
 }
@@ -138,40 +146,56 @@ static bool find_in_netns(void *ctx, uint32_t pid)
 	return !f->pid;
 }
 
-/* "ffff…: 00000003 00000000 00000000 0001 03 31337 /path" */
-static void read_unix(struct netns *ns, const struct procs *procs, uint32_t pid)
+/* A process through which the namespace's files can be read, 0 none. */
+static uint32_t way_into(const struct netns *ns, const struct procs *procs, uint32_t pid)
 {
 	struct find find = {.netns = ns->id};
+
+	if (netns_of(pid) == ns->id)
+		return pid;
+	procs_each(procs, find_in_netns, &find);
+	return find.pid;
+}
+
+/* unix: "ffff...: 00000003 00000000 00000000 0001 03 31337 /path";
+ * tcp:  "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 31337 ..."
+ */
+#define UNIX_INO "%*s %*x %*x %*x %*x %*x %llu"
+#define TCP_INO  "%*s %*s %*s %*x %*s %*s %*x %*u %*u %llu"
+
+static void read_inos(struct inos *inos, uint32_t pid, const char *file, const char *format)
+{
+	FILE *f = open_net(pid, file);
 	unsigned long long ino;
 	char line[512];
-	FILE *f;
 
-	ns->have_unix = true;
-	if (netns_of(pid) == ns->id)
-		find.pid = pid;
-	else
-		procs_each(procs, find_in_netns, &find);
-	if (!find.pid)
-		return; /* nobody that we know lives there any more, so neither does a socket of theirs */
-	f = open_net(find.pid, "unix");
-	ns->unix_unknown = !f;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %*x %*x %*x %*x %*x %llu", &ino) == 1 &&
-			map_put(&ns->unix_inos, ino, 1))
-			ns->unix_unknown = true;
-	}
+	if (!f && errno != ENOENT) /* no IPv6: no tcp6 */
+		inos->unknown = true;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, format, &ino) == 1 && map_put(&inos->map, ino, 1))
+			inos->unknown = true;
 	if (f)
 		fclose(f);
 }
 
-bool sockets_unix_alive(
-	struct sockets *s, const struct procs *procs, uint32_t pid, uint64_t netns, uint64_t ino)
+bool sockets_alive(struct sockets *s, const struct procs *procs, uint32_t pid, uint64_t netns,
+	uint16_t family, uint64_t ino)
 {
 	struct netns *ns = netns_get(s, netns);
+	struct inos *inos = ns ? family == AF_UNIX ? &ns->unix_inos : &ns->tcp_inos : NULL;
 
-	if (!ns)
+	if (!inos)
 		return true;
-	if (!ns->have_unix)
-		read_unix(ns, procs, pid);
-	return ns->unix_unknown || map_get(&ns->unix_inos, ino);
+	if (!inos->have) {
+		inos->have = true;
+		pid = way_into(ns, procs, pid);
+		/* Nobody that we know lives there any more, so neither does a socket of theirs. */
+		if (pid && family == AF_UNIX) {
+			read_inos(inos, pid, "unix", UNIX_INO);
+		} else if (pid) {
+			read_inos(inos, pid, "tcp", TCP_INO);
+			read_inos(inos, pid, "tcp6", TCP_INO);
+		}
+	}
+	return inos->unknown || map_get(&inos->map, ino);
 }

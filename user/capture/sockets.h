@@ -1,4 +1,4 @@
-/* What /proc/PID/net says about the sockets of a network namespace: which ports are listened on, which Unix
+/* What /proc/PID/net says about the sockets of a network namespace: which ports are listened on, which
  * sockets exist. Read when asked, remembered for a moment. */
 #ifndef EVTRACE_CAPTURE_SOCKETS_H
 #define EVTRACE_CAPTURE_SOCKETS_H
@@ -17,9 +17,9 @@ void sockets_refresh(struct sockets *s);
  */
 enum role sockets_role(
 	struct sockets *s, uint32_t pid, uint64_t netns, uint16_t local_port, uint16_t remote_port);
-/* Does Unix socket @ino exist? Looks through @pid, or through another known process of the same namespace
- * when that is gone. True when nothing can be read. */
-bool sockets_unix_alive(
-	struct sockets *s, const struct procs *procs, uint32_t pid, uint64_t netns, uint64_t ino);
+/* Does socket @ino of @family exist? Looks through @pid, or through another known process of the same
+ * namespace when that is gone. True when nothing can be read. */
+bool sockets_alive(struct sockets *s, const struct procs *procs, uint32_t pid, uint64_t netns,
+	uint16_t family, uint64_t ino);
 
 #endif

@@ -15,6 +15,24 @@
 
 /* --- opening --- */
 
+/* Messages may quote what programs sent, or what a damaged file holds. */
+static void say_error(const char *who, const struct err *e, const struct answer *coverage)
+{
+	struct buf out = {0};
+
+	buf_printf(&out, "evtrace%s%s: ", *who ? " " : "", who);
+	text_safe_lines(&out, span_str(e->msg));
+	if (coverage) {
+		buf_puts(&out, " in ");
+		put_coverage(&out, coverage, coverage->cov.messages);
+	}
+	if (e->hint[0])
+		buf_printf(&out, "\n  %s", e->hint);
+	buf_putc(&out, '\n');
+	say_buf(stderr, &out);
+	buf_free(&out);
+}
+
 static int bad_time(const char *cmd, const char *option, const char *value)
 {
 	fprintf(stderr, "evtrace %s: %s takes a time, not \"%s\"\n", cmd, option, value);
@@ -43,7 +61,8 @@ int answer__open(struct answer *a, const char *cmd, const struct common *c, uint
 		err = store_coverage(a->store, &a->cov, &e);
 	if (err) {
 		answer__close(a);
-		return cmd_fail(cmd, cmd_store_exit(err), &e);
+		say_error(cmd, &e, NULL);
+		return cmd_store_exit(err);
 	}
 	a->live = a->cov.running;
 	a->until_ns = a->cov.running || a->cov.until_ns > a->now_ns ? a->now_ns : a->cov.until_ns;
@@ -54,24 +73,6 @@ void answer__close(struct answer *a)
 {
 	store__close(a->store);
 	a->store = NULL;
-}
-
-/* Messages may quote what programs sent. */
-static void say_error(const char *who, const struct err *e, const struct answer *coverage)
-{
-	struct buf out = {0};
-
-	buf_printf(&out, "evtrace%s%s: ", *who ? " " : "", who);
-	text_safe_lines(&out, span_str(e->msg));
-	if (coverage) {
-		buf_puts(&out, " in ");
-		put_coverage(&out, coverage, coverage->cov.messages);
-	}
-	if (e->hint[0])
-		buf_printf(&out, "\n  %s", e->hint);
-	buf_putc(&out, '\n');
-	say_buf(stderr, &out);
-	buf_free(&out);
 }
 
 int answer_fail(const struct answer *a, int err, const struct err *e)

@@ -18,6 +18,7 @@
 #include "cmd/cmd.h"
 #include "cmd/text.h"
 #include "pipeline.h"
+#include "proto/proto.h"
 
 #define LIST_MAX      64
 #define POLL_MS       200
@@ -480,7 +481,17 @@ static uint64_t per_second(uint64_t now, uint64_t before, int64_t ns)
 
 static void put_connections(struct buf *b, const struct pipeline_stats *p)
 {
-	buf_printf(b, "brokers %llu", (unsigned long long)p->conns_decoded);
+	size_t before = b->n;
+
+	for (unsigned id = 0; id < PIPELINE_PROTOS; id++) {
+		const struct proto *proto = p->conns_by_proto[id] ? proto_by_id(id) : NULL;
+
+		if (proto)
+			buf_printf(b, "%s%s %llu", b->n > before ? " · " : "", proto->name,
+				(unsigned long long)p->conns_by_proto[id]);
+	}
+	if (b->n == before)
+		buf_puts(b, "no broker seen yet");
 	if (p->conns_other)
 		buf_printf(b, " · other %llu (ignored)", (unsigned long long)p->conns_other);
 	if (p->conns_encrypted)

@@ -64,6 +64,13 @@ enum msg_state cat_state(sqlite3_stmt *st, int i)
 	return v >= STATE_UNKNOWN && v <= STATE_PURGED ? (enum msg_state)v : STATE_UNKNOWN;
 }
 
+int64_t cat_time(sqlite3_stmt *st, int i)
+{
+	int64_t v = sqlite3_column_int64(st, i);
+
+	return v > 0 && v <= INT64_MAX / 2 ? v : 0;
+}
+
 int cat_watched(struct store *s, uint64_t broker, const struct coverage *c, int64_t now_ns,
 	struct watched *ret, struct err *e)
 {
@@ -81,8 +88,8 @@ int cat_watched(struct store *s, uint64_t broker, const struct coverage *c, int6
 	sqlite3_bind_int64(st, 1, (int64_t)broker);
 	more = cat_step(s, st, e);
 	if (more > 0 && sqlite3_column_type(st, 0) != SQLITE_NULL) {
-		w.since_ns = sqlite3_column_int64(st, 0);
-		w.until_ns = sqlite3_column_int64(st, 1);
+		w.since_ns = cat_time(st, 0);
+		w.until_ns = cat_time(st, 1);
 		w.running = c->running && sqlite3_column_int(st, 2);
 	}
 	sqlite3_finalize(st);
@@ -202,7 +209,7 @@ static struct who *read_who(sqlite3_stmt *st, uint64_t id)
 	memcpy(text + service.n + 1, exe.n ? (const char *)exe.p : "", exe.n);
 	w->id = id;
 	w->pid = (uint32_t)sqlite3_column_int64(st, 0);
-	w->exit_ns = sqlite3_column_int64(st, 4);
+	w->exit_ns = cat_time(st, 4);
 	w->service = text;
 	w->exe = text + service.n + 1;
 	return w;

@@ -23,6 +23,9 @@ static inline uint64_t cat_id(sqlite3_stmt *st, int i)
 /* Column @i as a state; what this version does not know is unknown. */
 enum msg_state cat_state(sqlite3_stmt *st, int i);
 
+/* Column @i as a time; what is none is not known. Differences of two never overflow. */
+int64_t cat_time(sqlite3_stmt *st, int i);
+
 struct who {
 	uint64_t id;
 	uint32_t pid;

@@ -102,8 +102,8 @@ static int read_message(struct loader *l, uint64_t id, struct msg *m, struct err
 		r->exchange = names_text(l->names, cat_id(st, 3));
 		r->routing_key = names_text(l->names, cat_id(st, 4));
 		r->type = names_text(l->names, cat_id(st, 5));
-		m->sent_ns = sqlite3_column_int64(st, 6);
-		m->first_ns = sqlite3_column_int64(st, 7);
+		m->sent_ns = cat_time(st, 6);
+		m->first_ns = cat_time(st, 7);
 		r->when_ns = m->sent_ns ? m->sent_ns : m->first_ns;
 		m->sender = names_client(l->names, cat_id(st, 8), cat_id(st, 10));
 		r->pid = m->sender ? m->sender->pid : 0;
@@ -169,10 +169,10 @@ static int read_copies(struct loader *l, struct msg *m, struct err *e)
 			.state = cat_state(st, 2),
 			.source = (enum copy_source)sqlite3_column_int(st, 3),
 			.settle = (enum settle)sqlite3_column_int(st, 4),
-			.queued_ns = sqlite3_column_int64(st, 5),
-			.first_delivered_ns = sqlite3_column_int64(st, 6),
-			.delivered_ns = sqlite3_column_int64(st, 7),
-			.settled_ns = sqlite3_column_int64(st, 8),
+			.queued_ns = cat_time(st, 5),
+			.first_delivered_ns = cat_time(st, 6),
+			.delivered_ns = cat_time(st, 7),
+			.settled_ns = cat_time(st, 8),
 			.deliveries = (uint32_t)sqlite3_column_int64(st, 9),
 			.consumer = names_client(l->names, cat_id(st, 10), cat_id(st, 12)),
 			.dead_letter = cat_id(st, 11),
@@ -314,7 +314,7 @@ int loader_operations(struct loader *l, const struct msg *m, unsigned max,
 			.tid = (uint32_t)sqlite3_column_int64(st, 9),
 			.channel = (uint32_t)sqlite3_column_int64(st, 10),
 			.code = (uint32_t)sqlite3_column_int64(st, 11),
-			.ts_ns = sqlite3_column_int64(st, 12),
+			.ts_ns = cat_time(st, 12),
 			.who = names_client(l->names, cat_id(st, 13), cat_id(st, 3)),
 			.text = cat_span(st, 14),
 		};

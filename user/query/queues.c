@@ -220,10 +220,10 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 	while (!err && (more = cat_step(c->s, st, c->e)) > 0) {
 		struct copy_times k = {
 			.state = cat_state(st, 3),
-			.queued = sqlite3_column_int64(st, 4),
-			.first_delivered = sqlite3_column_int64(st, 5),
-			.delivered = sqlite3_column_int64(st, 6),
-			.settled = sqlite3_column_int64(st, 7),
+			.queued = cat_time(st, 4),
+			.first_delivered = cat_time(st, 5),
+			.delivered = cat_time(st, 6),
+			.settled = cat_time(st, 7),
 			.deliveries = (uint32_t)sqlite3_column_int64(st, 8),
 		};
 

@@ -359,9 +359,9 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 	memset(row, 0, sizeof(*row));
 	row->id = s->id = cat_id(st, 0);
 	row->payload = s->payload = cat_id(st, 1);
-	row->when_ns = sqlite3_column_int64(st, 2);
+	row->when_ns = cat_time(st, 2);
 	if (!row->when_ns)
-		row->when_ns = sqlite3_column_int64(st, 3);
+		row->when_ns = cat_time(st, 3);
 	row->state = cat_state(st, 4);
 	row->flags = (uint32_t)sqlite3_column_int64(st, 5);
 	row->proto = (enum proto_id)sqlite3_column_int(st, 6);

@@ -129,7 +129,7 @@ static int read_taken(struct judge *j, struct queue_facts *f, struct err *e)
 
 	bind_text(j->taken, 1, f->name);
 	while ((more = cat_step(j->s, j->taken, e)) > 0) {
-		int64_t ns = sqlite3_column_int64(j->taken, 0);
+		int64_t ns = cat_time(j->taken, 0);
 
 		if (ns <= f->taken_ns)
 			continue;
@@ -441,7 +441,7 @@ int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct
 	sqlite3_bind_text(st, 1, token.text, -1, SQLITE_STATIC);
 	more = cat_step(loader_store(l), st, e);
 	if (more > 0) {
-		ret->ts_ns = sqlite3_column_int64(st, 0);
+		ret->ts_ns = cat_time(st, 0);
 		ret->of = cat_id(st, 1);
 		take_text(ret->who, sizeof(ret->who), cat_span(st, 2));
 		take_text(ret->why, sizeof(ret->why), cat_span(st, 3));

@@ -29,7 +29,7 @@ class Client:
     def __init__(self, url, log, prefix):
         parameters = pika.URLParameters(url)
         self.connection = pika.BlockingConnection(parameters)
-        self.log, self.prefix, self.n, self.sequence = log, prefix, 0, {}
+        self.url, self.log, self.prefix, self.n, self.sequence = url, log, prefix, 0, {}
         self.port = self._port(parameters.port)
         self.write("I", os.getpid(), self.port)
 
@@ -79,16 +79,16 @@ class Client:
                    method.exchange, method.routing_key, properties.message_id or "", len(body),
                    zlib.crc32(body), int(pulled))
 
-    def get(self, ch, queue, auto_ack=False, patience=5):
-        """basic.get until there is one."""
+    def get(self, ch, queue, auto_ack=False, properties=False, patience=5):
+        """basic.get until there is one; its tag (and @properties)."""
         end = time.monotonic() + patience
         while True:
-            method, properties, body = ch.basic_get(queue, auto_ack=auto_ack)
+            method, p, body = ch.basic_get(queue, auto_ack=auto_ack)
             if method:
-                self.received(ch, method, properties, body, queue, True)
+                self.received(ch, method, p, body, queue, True)
                 if auto_ack:
                     self.write("S", self.port, ch.channel_number, method.delivery_tag, 0, "auto")
-                return method.delivery_tag
+                return (method.delivery_tag, p) if properties else method.delivery_tag
             if time.monotonic() > end:
                 raise RuntimeError("nothing came to %s" % queue)
             time.sleep(0.02)
@@ -100,6 +100,8 @@ class Client:
 
         def on_message(c, method, properties, body):
             self.received(ch, method, properties, body, queue, False)
+            if options.get("auto_ack"):
+                self.settled(ch, method.delivery_tag, False, "auto")
             tags.append(method.delivery_tag)
         return ch.basic_consume(queue, on_message, **options)
 
@@ -124,6 +126,17 @@ class Client:
     def reject(self, ch, tag, requeue):
         self.settled(ch, tag, False, "requeue" if requeue else "reject")
         ch.basic_reject(tag, requeue=requeue)
+
+    def break_off(self):
+        """The connection ends without a word of AMQP."""
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(fd))) as s:
+                    if s.family == socket.AF_INET and s.getsockname()[1] == self.port:
+                        s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.write("E", self.port)
 
     def close(self):
         self.connection.close()
@@ -306,8 +319,100 @@ def purge_delete(c, p):
     ch.queue_delete(p + "d")
 
 
+def vanished(c, p):
+    """A consumer's connection breaks while it holds messages: they come back, to another."""
+    ch = c.channel()
+    queues(ch, p + "q")
+    for _ in range(4):
+        c.publish(ch, "", p + "q", routes=[p + "q"])
+    other = Client(c.url, c.log, c.prefix + ".other")
+    och = other.channel()
+    first = other.get(och, p + "q")
+    other.get(och, p + "q")
+    other.get(och, p + "q")
+    other.ack(och, first)
+    # Its answer comes after the ack was handled.
+    och.queue_declare(p + "q", passive=True)
+    other.break_off()
+    c.ack(ch, c.get(ch, p + "q"))
+    c.nack(ch, c.get(ch, p + "q"), requeue=False)
+
+
+def detours(c, p):
+    """Ways that bindings alone do not show: an alternate exchange, CC and BCC headers."""
+    ch = c.channel()
+    ch.exchange_declare(p + "rest", "fanout")
+    ch.exchange_declare(p + "main", "direct", arguments={"alternate-exchange": p + "rest"})
+    queues(ch, p + "q", p + "r", p + "s")
+    ch.queue_bind(p + "q", p + "main", "known")
+    ch.queue_bind(p + "r", p + "rest")
+    c.publish(ch, p + "main", "known", routes=[p + "q"])
+    c.publish(ch, p + "main", "unknown", routes=[p + "r"])
+    c.publish(ch, "", p + "q", headers={"CC": [p + "s"]}, routes=[p + "q", p + "s"])
+    c.publish(ch, "", p + "q", headers={"BCC": [p + "r"]}, routes=[p + "q", p + "r"])
+
+
+def quorum(c, p):
+    """A quorum queue gives up on a message after its delivery limit."""
+    ch = c.channel()
+    queues(ch, p + "dead")
+    ch.queue_declare(p + "q", durable=True, arguments={
+        "x-queue-type": "quorum", "x-delivery-limit": 1, "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": p + "dead"})
+    c.write("Q", p + "q", "", p + "dead")
+    bad = c.publish(ch, "", p + "q", routes=[p + "q"])
+    good = c.publish(ch, "", p + "q", routes=[p + "q"])
+    c.nack(ch, c.get(ch, p + "q"), requeue=True)
+    c.nack(ch, c.get(ch, p + "q"), requeue=True)
+    c.ack(ch, c.get(ch, p + "q"))
+    c.ack(ch, c.get(ch, p + "dead"))
+    c.write("F", bad, p + "q", "dead-lettered")
+    c.write("F", bad, p + "dead", "acked")
+    c.write("F", good, p + "q", "acked")
+
+
+def rpc(c, p):
+    """Requests and replies: a queue that the server names, and RabbitMQ's direct reply-to."""
+    ch = c.channel()
+    queues(ch, p + "server")
+    answers = ch.queue_declare("", exclusive=True).method.queue
+    tags = []
+    c.consume(ch, answers, tags, auto_ack=True)
+    direct = []
+    c.consume(ch, "amq.rabbitmq.reply-to", direct, auto_ack=True)
+    server = Client(c.url, c.log, c.prefix + ".server")
+    sch = server.channel()
+    for i, reply_to in enumerate((answers, "amq.rabbitmq.reply-to")):
+        c.publish(ch, "", p + "server", reply_to=reply_to, correlation_id="call-%s%d" % (p, i), routes=[p + "server"])
+        tag, properties = server.get(sch, p + "server", properties=True)
+        server.publish(sch, "", properties.reply_to, correlation_id=properties.correlation_id)
+        server.ack(sch, tag)
+        c.wait((tags, direct)[i], 1)
+    server.close()
+
+
+def errors(c, p):
+    """The broker closes a channel on its user, then a connection."""
+    ch = c.channel()
+    queues(ch, p + "q")
+    c.publish(ch, p + "missing", "key", routes=[])
+    try:
+        ch.queue_declare(p + "q", passive=True)
+        raise RuntimeError("the broker took a publish to an exchange that is not there")
+    except pika.exceptions.ChannelClosedByBroker as e:
+        assert e.reply_code == 404
+    ch = c.channel()
+    c.publish(ch, "", p + "q", routes=[p + "q"])
+    try:
+        ch.basic_ack(99)
+        ch.queue_declare(p + "q", passive=True)
+        raise RuntimeError("the broker took an ack of nothing")
+    except pika.exceptions.ChannelClosedByBroker as e:
+        assert e.reply_code == 406
+
+
 SCENARIOS = [default, topic, fanout_direct, headers, exchange_to_exchange, confirms_returns, settlements,
-             dead_letters, transactions, purge_delete]
+             dead_letters, transactions, purge_delete, vanished, detours, quorum, rpc, errors]
 
 
 def main():

@@ -32,9 +32,9 @@ start() { # NAME PROGRAM
 	echo $! >"$SHOP_DIR/pid/$1"
 }
 
-await() { # NAME: at most 20 s
+await() { # NAME: at most a minute
 	local i
-	for ((i = 0; i < 400; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		[ -e "$SHOP_DIR/ready/$1" ] && return 0
 		sleep 0.05
 	done
@@ -54,10 +54,11 @@ fi
 echo 'John Doe' >"$SHOP_DIR/blocked"
 
 start billing "$build/tests/lab/shop/billing"
-for s in invoices notify audit slow; do
+services="invoices notify audit slow${SHOP_PACKER:+ packer}"
+for s in $services; do
 	start $s $here/$s
 done
-for s in billing invoices notify audit slow; do
+for s in billing $services; do
 	await $s
 done
 start shop $here/shop
