@@ -18,6 +18,7 @@ static const char help[] =
 	"  WAITING          in a queue, nobody has it\n"
 	"  DELIVERED        a consumer has it and did not settle it\n"
 	"  done             acked\n"
+	"  retried          dead-lettered, and back where it is worked on; how that went\n"
 	"  DEAD-LETTERED, REJECTED, EXPIRED, PURGED, RETURNED, REFUSED, DROPPED\n"
 	"                   it went wrong there\n"
 	"  UNKNOWN          it was not seen, and why\n\n"
