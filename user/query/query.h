@@ -2,12 +2,15 @@
  * The query language and what answers it: messages (select), what is true of one (verdict), what it led to
  * (tree).
  *
- *   words and "phrases"       anywhere in a message: body, headers, properties, keys, names; ASCII case is
- * ignored; a word matches at word boundaries, * and ? are globs name=value name!=value name<value name<=value
- * name>value name>=value a body field (path suffix), header or property; numbers compare as numbers; globs
- * with = and != service: queue: exchange: topic: key: state: id: since: until: has: what evtrace knows;
- * globs; topic: is exchange or queue or routing key AND OR NOT ( )            AND binds stronger and may be
- * left out
+ * words and "phrases"   anywhere in a message: body, headers, properties, keys, names; ASCII case is ignored;
+ *                       a word matches at word boundaries
+ * name=value  name!=value  name<value  name<=value  name>value  name>=value
+ *                       a body field (the end of its path), header or property; numbers compare as numbers
+ * service: queue: exchange: key: topic: state: id: since: until: has:
+ *                       what evtrace knows; topic: is exchange, queue or routing key
+ * AND OR NOT ( )        AND binds stronger than OR and may be left out
+ *
+ * The wildcards * and ? work in words, in values behind = and !=, and in names. See evtrace-query(7).
  */
 #ifndef EVTRACE_QUERY_QUERY_H
 #define EVTRACE_QUERY_QUERY_H
