@@ -77,13 +77,13 @@ static int on_gap(
  * A commit that fails (disk full) must not stop the capture: the rows stay with the writer, which tries
  * again, and the first failure is reported when the run ends.
  */
-static void commit(struct pipeline *p)
+static void commit(struct pipeline *p, bool last)
 {
 	struct err e = {0};
 	int err;
 
 	store_writer_losses(p->store, p->stats.lost_records, p->stats.lost_bytes, p->stats.conns_other);
-	err = correlator__flush(p->correlator);
+	err = last ? correlator__finish(p->correlator) : correlator__flush(p->correlator);
 	if (!err)
 		err = store_writer_commit(p->store, p->source_ns, &e);
 	else
@@ -98,7 +98,7 @@ static void commit_when_due(struct pipeline *p)
 {
 	if (!p->store || now_mono_ns() < p->next_commit_mono)
 		return;
-	commit(p);
+	commit(p, false);
 	p->next_commit_mono = now_mono_ns() + COMMIT_EVERY_NS;
 }
 
@@ -177,6 +177,8 @@ static int sink_tick(void *ctx, int64_t ts_ns)
 
 	saw(p, ts_ns);
 	err = streams__tick(p->streams, ts_ns);
+	if (!err && p->correlator)
+		err = correlator__tick(p->correlator, ts_ns);
 	commit_when_due(p);
 	return err;
 }
@@ -274,7 +276,7 @@ int pipeline__finish(struct pipeline *p, struct err *e)
 	if (p->streams) {
 		err = streams__flush(p->streams, p->source_ns);
 		if (p->store)
-			commit(p);
+			commit(p, true);
 	}
 	if (p->error) {
 		err = p->error;

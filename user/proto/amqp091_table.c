@@ -465,6 +465,8 @@ static bool hash_header(void *ctx, struct span name, struct span raw)
 }
 
 /* A sum, because RabbitMQ sorts a table when it changes it: the order of headers is not stable. */
+#define DIRECT_REPLY_TO "amq.rabbitmq.reply-to"
+
 uint64_t amqp091_stable_hash(struct span envelope, uint64_t seed)
 {
 	struct hasher h = {.seed = hash_u64(seed + PROP_NR)};
@@ -474,6 +476,9 @@ uint64_t amqp091_stable_hash(struct span envelope, uint64_t seed)
 		return hash_u64(seed);
 	if (amqp091_props(envelope, &p))
 		return hash_span(envelope, seed);
+	/* RabbitMQ's direct reply-to: the broker makes a name of its own from this one. */
+	if (span_starts(p.v[PROP_REPLY_TO], DIRECT_REPLY_TO))
+		p.v[PROP_REPLY_TO].n = sizeof(DIRECT_REPLY_TO) - 1;
 	for (int i = 0; i < PROP_NR; i++)
 		/* Dead-lettering takes the expiration away. */
 		if (p.has[i] && i != PROP_HEADERS && i != PROP_EXPIRATION)

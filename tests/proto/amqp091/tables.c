@@ -288,6 +288,28 @@ static void stable_hash(void)
 	buf_free(&other);
 }
 
+static uint64_t hash_of_reply_to(const char *reply_to)
+{
+	struct buf b = {0};
+	uint64_t h;
+
+	be(&b, 0x0200, 2);
+	shortstr(&b, reply_to);
+	h = proto_amqp091.stable_hash(buf_span(&b), 42);
+	buf_free(&b);
+	return h;
+}
+
+/* The broker puts a name of its own in the place of direct reply-to's. */
+static void stable_hash_direct_reply_to(void)
+{
+	uint64_t h = hash_of_reply_to("amq.rabbitmq.reply-to");
+
+	CHECK(h == hash_of_reply_to("amq.rabbitmq.reply-to.g1h2AA5yZXBseUA=.key=="));
+	CHECK(h != hash_of_reply_to("amq.gen-1"));
+	CHECK(hash_of_reply_to("amq.gen-1") != hash_of_reply_to("amq.gen-2"));
+}
+
 static bool drop_x(void *ctx, struct span name)
 {
 	unsigned *n = ctx;
@@ -352,6 +374,7 @@ int main(void)
 	RUN(lies_about_lengths);
 	RUN(deep_nesting);
 	RUN(stable_hash);
+	RUN(stable_hash_direct_reply_to);
 	RUN(edit);
 	buf_free(&text);
 	return test_end();
