@@ -164,7 +164,9 @@ void judge_evidence(
 					       : "the only message it held");
 	} else if (is_open_kind(k) && !k->why[0]) {
 		sep(out);
-		buf_printf(out, "sent while it was held (1 of %u in flight)", p->open);
+		buf_puts(out, "sent while it was held");
+		if (p->open > 1)
+			buf_printf(out, " (1 of %u in flight)", p->open);
 	}
 	if (in && !in->no_ack && in->settled_ns >= p->ts_ns && in->settled_by) {
 		int64_t gap = in->settled_ns - p->ts_ns;

@@ -196,9 +196,19 @@ static struct candidate *candidate_for(struct compare *x, const struct value_ent
 	return e->n <= MAX_CANDIDATES ? candidate_add(x->pd, in) : candidate_find(x->pd, in);
 }
 
+/* How telling it is that a value agrees; with nothing else in flight there is nothing to tell apart. */
+static const char *share(char *out, size_t n, const struct compare *x, const struct value_entry *e)
+{
+	out[0] = '\0';
+	if (x->p->open > 1)
+		snprintf(out, n, " (%u of %u in flight)", open_sharing(e), x->p->open);
+	return out;
+}
+
 static void compare_value(struct compare *x, const struct identifier *id, uint64_t hash)
 {
 	uint32_t leaf = leaf_hash(id->name);
+	char of[48];
 
 	each_holder (x, hash, n) {
 		double w = weight(e, x->p, n->v, leaf);
@@ -208,9 +218,8 @@ static void compare_value(struct compare *x, const struct identifier *id, uint64
 			continue;
 		note(k, EV_VALUE, w, MAX_VALUES_WEIGHT);
 		if (k->nvalues++ < 2)
-			say(k, SPAN_FMT "=" SPAN_FMT " (%u of %u in flight)",
-				SPAN_ARG(span_sub(id->name, 0, 32)), SPAN_ARG(span_sub(id->value, 0, 40)),
-				open_sharing(e), x->p->open);
+			say(k, SPAN_FMT "=" SPAN_FMT "%s", SPAN_ARG(span_sub(id->name, 0, 32)),
+				SPAN_ARG(span_sub(id->value, 0, 40)), share(of, sizeof(of), x, e));
 	}
 }
 
@@ -245,6 +254,8 @@ static void compare_answer(struct compare *x, const struct envelope *env, struct
 
 static void compare_trace(struct compare *x, const struct envelope *env)
 {
+	char of[48];
+
 	each_holder (x, value_hash(VALUE_TRACE, env->trace_id), n) {
 		double w = weight(e, x->p, n->v, 0);
 		struct candidate *k = w > 0 ? candidate_for(x, e, n->inop) : NULL;
@@ -252,8 +263,8 @@ static void compare_trace(struct compare *x, const struct envelope *env)
 		if (!k)
 			continue;
 		note(k, EV_TRACE, w < 4.6 ? w : 4.6, 4.6);
-		say(k, "same trace " SPAN_FMT " (%u of %u in flight)",
-			SPAN_ARG(span_sub(env->trace_id, 0, 8)), open_sharing(e), x->p->open);
+		say(k, "same trace " SPAN_FMT "%s", SPAN_ARG(span_sub(env->trace_id, 0, 8)),
+			share(of, sizeof(of), x, e));
 	}
 }
 
