@@ -6,6 +6,7 @@ says whether anything was left.
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -79,7 +80,7 @@ class Broker:
     def __init__(self, directory):
         self.dir = os.path.realpath(directory)
         self.state = os.path.join(self.dir, "broker.json")
-        self.port = self.dist = self.epmd = 0
+        self.port = self.tls_port = self.dist = self.epmd = 0
         self.pids = {}
 
     @property
@@ -134,7 +135,20 @@ class Broker:
             "RUNNING_UNDER_SYSTEMD": "1",
         }
 
-    def start(self):
+    def _tls(self):
+        """Configuration lines for TLS with a certificate of its own, where openssl is there to make one."""
+        key, cert = self.dir + "/key.pem", self.dir + "/cert.pem"
+        if not shutil.which("openssl"):
+            return ""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                        "/CN=localhost", "-keyout", key, "-out", cert], check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (self.tls_port,) = free_ports(1)
+        return ("listeners.ssl.1 = 127.0.0.1:%d\nssl_options.cacertfile = %s\nssl_options.certfile = %s\n"
+                "ssl_options.keyfile = %s\nssl_options.verify = verify_none\n" % (self.tls_port, cert, cert, key))
+
+    def start(self, tls=False):
+        """@tls: also on `tls_port`, which stays 0 when that cannot be had."""
         why = missing()
         if why:
             raise BrokerError(why)
@@ -149,6 +163,7 @@ class Broker:
             f.write("disk_free_limit.absolute = 1MB\n"
                     "vm_memory_high_watermark.absolute = 1GB\n"
                     "log.file.level = info\n")
+            f.write(self._tls() if tls else "")
         with open(os.path.join(self.dir, "enabled_plugins"), "w") as f:
             f.write("[].\n")
         env = self.env()

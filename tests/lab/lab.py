@@ -159,17 +159,17 @@ class Cases:
 class Lab(Cases):
     """A directory, a broker in it, and what is started meanwhile; leaving ends all of it."""
 
-    def __init__(self, name):
+    def __init__(self, name, tls=False):
         super().__init__()
         self.dir = tempfile.mkdtemp(prefix="evtrace-lab-%s-" % name)
         self.broker = broker.Broker(os.path.join(self.dir, "broker"))
-        self.started, self.runs = [], 0
+        self.started, self.runs, self.tls = [], 0, tls
 
     def __enter__(self):
         # tests/run ends a test whose time is over with SIGTERM: then too nothing may be left running.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
-            self.broker.start()
+            self.broker.start(self.tls)
             self.ipv6 = broker.accepts_amqp(self.broker.port, "::1")
         except BaseException:
             shutil.rmtree(self.dir, ignore_errors=True)
