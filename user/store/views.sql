@@ -164,3 +164,19 @@ CREATE VIEW IF NOT EXISTS services AS SELECT
 	max(p.exe) AS exe, -- executable (of one of them)
 	max(p.cgroup) AS cgroup -- control group (of one of them)
 FROM process p GROUP BY p.service;
+
+-- One row an act of `evtrace replay`.
+CREATE VIEW IF NOT EXISTS replays AS SELECT
+	r.id AS id, -- number
+	strftime('%Y-%m-%dT%H:%M:%S', r.ts_ns/1000000000, 'unixepoch') || printf('.%06dZ', r.ts_ns%1000000000/1000) AS time, -- when it was sent
+	r.ts_ns AS time_ns, -- the same in nanoseconds
+	r.message AS message, -- id of the message that was sent again
+	r.who AS who, -- who did it
+	r.why AS why, -- the reason given
+	r.broker AS broker, -- address of the broker it went to
+	r.exchange AS exchange, -- where it was published
+	r.routing_key AS routing_key, -- under which key
+	r.token AS header, -- value of the copy's header evtrace-replay-of
+	r.result AS result, -- 'confirmed', or what else the broker said; 'sending': the answer was not seen
+	r.finished_ns AS finished_ns -- when the broker answered
+FROM replay r;
