@@ -1,5 +1,6 @@
 /* evtrace import: record files and captures -> pipeline, as if they happened now; one session a file. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -350,6 +351,19 @@ static bool parse_args(struct import *im, int argc, char **argv, int *ret)
 	return false;
 }
 
+/* A read that waits for a pipe has to end; what is written is in the store, not on the way to a pipe. */
+static void interrupt_reads(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM};
+	struct sigaction sa;
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		sigaction(signals[i], NULL, &sa);
+		sa.sa_flags &= ~SA_RESTART;
+		sigaction(signals[i], &sa, NULL);
+	}
+}
+
 int cmd_import(int argc, char **argv)
 {
 	struct import im = {0};
@@ -365,6 +379,7 @@ int cmd_import(int argc, char **argv)
 		return cmd_fail("import", EXIT_STORE, &e);
 	im.tty = isatty(STDERR_FILENO);
 	interrupts_catch();
+	interrupt_reads();
 	read_coverage(&im, &im.before);
 	for (int i = optind; i < argc && go_on; i++) {
 		int file_code = import_file(&im, argv[i], &go_on);
