@@ -1,7 +1,7 @@
 /*
  * Runs a workload under the live source and keeps all that the source said: for each endpoint both streams,
- * byte by byte, where each lost byte is marked as lost. A
- * header, because each .c file here is a program of its own.
+ * byte by byte, where each lost byte is marked as lost. A header, because each .c file here is a program of
+ * its own.
  */
 #ifndef EVTRACE_TESTS_BPF_JUDGE_H
 #define EVTRACE_TESTS_BPF_JUDGE_H

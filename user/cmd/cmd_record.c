@@ -445,10 +445,15 @@ static void reap_command(struct record *r)
 	r->child_status = status;
 }
 
-static void tell_command_end(const struct record *r)
+static void tell_command_end(const struct record *r, size_t alive)
 {
 	int st = r->child_status;
 
+	if (alive)
+		fprintf(stderr,
+			"evtrace record: %zu process%s of %s still run%s, and %s not recorded any more\n",
+			alive, alive > 1 ? "es" : "", r->args->command[0], alive > 1 ? "" : "s",
+			alive > 1 ? "are" : "is");
 	if (!r->child_ended || !st)
 		return;
 	if (WIFSIGNALED(st))
@@ -731,6 +736,7 @@ int cmd_record(int argc, char **argv)
 	struct args args = {0};
 	struct record r = {.args = &args, .go = -1, .failed = -1};
 	struct err e = {0};
+	size_t alive;
 	int code;
 
 	if (parse_args(argc, argv, &args, &code))
@@ -746,7 +752,8 @@ int cmd_record(int argc, char **argv)
 	if (r.failed >= 0)
 		close(r.failed);
 	reap_command(&r);
+	alive = !code && r.child ? live_processes(r.live) : 0;
 	code = finish(&r, code);
-	tell_command_end(&r);
+	tell_command_end(&r, alive);
 	return code;
 }
