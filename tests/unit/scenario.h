@@ -6,6 +6,7 @@
 #ifndef EVTRACE_TESTS_SCENARIO_H
 #define EVTRACE_TESTS_SCENARIO_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,8 +90,9 @@ static inline void sc_be32(struct buf *b, uint32_t v)
 	buf_put(b, p, 4);
 }
 
+/* @mark: the value of evtrace-replay-of, or NULL. */
 static inline void sc_envelope(struct buf *b, const char *content_type, const char *tenant, int32_t tries,
-	const char *correlation, const char *type)
+	const char *correlation, const char *type, const char *mark)
 {
 	struct buf table = {0};
 
@@ -104,6 +106,12 @@ static inline void sc_envelope(struct buf *b, const char *content_type, const ch
 	sc_short(&table, "tries");
 	buf_putc(&table, 'I');
 	sc_be32(&table, (uint32_t)tries);
+	if (mark) {
+		sc_short(&table, "evtrace-replay-of");
+		buf_putc(&table, 'S');
+		sc_be32(&table, (uint32_t)strlen(mark));
+		buf_puts(&table, mark);
+	}
 	sc_be32(b, (uint32_t)table.n);
 	buf_put_span(b, buf_span(&table));
 	sc_short(b, correlation);
@@ -151,6 +159,7 @@ struct sc_message {
 	uint32_t flags, code;
 	size_t body_n;              /* 0: strlen(body) */
 	const char *token, *reason; /* instead of the usual headers: sc_one_header() */
+	const char *mark;           /* besides them */
 };
 
 static inline uint64_t sc_message(struct scenario *s, const struct sc_message *m)
@@ -185,7 +194,7 @@ static inline uint64_t sc_message(struct scenario *s, const struct sc_message *m
 	if (m->token || m->reason)
 		sc_one_header(&env, m->token, m->reason);
 	else
-		sc_envelope(&env, "application/json", "acme", 3, "c0ffee", m->type);
+		sc_envelope(&env, "application/json", "acme", 3, "c0ffee", m->type, m->mark);
 	sc_keep(s, s->sink.payload(s->sink.ctx, PROTO_AMQP091, buf_span(&env), body, &r.payload));
 	sc_keep(s, s->sink.message(s->sink.ctx, &r));
 	buf_free(&env);
@@ -274,6 +283,8 @@ enum {
 	M_REPLAY = 19,  /* the order, sent again by evtrace */
 	M_LAST = M_REPLAY,
 };
+
+#define SC_TOKEN "m15.5f1c0a77d2e94b10"
 
 #define ORDER_BODY                                                                                           \
 	"{\"order\":{\"id\":4711,\"customer\":{\"name\":\"John Doe\",\"id\":88,\"city\":\"K\\u00f6ln\"},"    \
@@ -514,22 +525,22 @@ static inline void sc_others(struct scenario *s)
 		.key = "order.created",
 		.type = "order.created",
 		.body = ORDER_BODY,
-		.sent_ns = t + MS(300000),
-		.process = sc_process(s, 4000, "evtrace", "/usr/bin/evtrace", t + MS(299000)),
+		.first_ns = t + MS(300000),
 		.flow = M_ORDER,
 		.state = STATE_ACKED,
+		.origin = ORIGIN_UNSEEN, /* evtrace does not watch itself */
 		.routes = ROUTES_DECLARED,
-		.flags = MSGF_CONFIRMED};
+		.mark = SC_TOKEN};
 	r = sc_message(s, &m);
 	sc_copy(s,
 		(struct copy_rec){.message = r,
 			.state = STATE_ACKED,
 			.source = COPY_BY_BINDING,
 			.settle = SETTLE_ACK,
-			.queued_ns = m.sent_ns,
-			.first_delivered_ns = m.sent_ns + MS(1),
-			.delivered_ns = m.sent_ns + MS(1),
-			.settled_ns = m.sent_ns + MS(31),
+			.queued_ns = m.first_ns,
+			.first_delivered_ns = m.first_ns + MS(1),
+			.delivered_ns = m.first_ns + MS(1),
+			.settled_ns = m.first_ns + MS(31),
 			.deliveries = 1,
 			.consumer = s->process[BILLING],
 			.connection = s->connection[BILLING]},
@@ -560,6 +571,25 @@ static inline int scenario_open(struct scenario *s, const char *dir, struct err 
 	return 0;
 }
 
+/* What `evtrace replay` noted when it sent M_REPLAY. */
+static inline int sc_noted(const char *dir, struct err *e)
+{
+	struct store *s;
+	char sql[400];
+	int err = store__open(dir, true, &s, e);
+
+	if (err)
+		return err;
+	snprintf(sql, sizeof(sql),
+		"INSERT INTO replay(ts_ns,message,who,why,token,result,finished_ns) VALUES"
+		"(%lld,%d,'root','John Doe has paid','" SC_TOKEN "','confirmed',%lld)",
+		(long long)(T_ORDER + MS(299950)), M_DEAD, (long long)(T_ORDER + MS(299990)));
+	if (sqlite3_exec(store_db(s), sql, NULL, NULL, NULL) != SQLITE_OK)
+		err = err_set(e, -EIO, "cannot note the replay: %s", sqlite3_errmsg(store_db(s)));
+	store__close(s);
+	return err;
+}
+
 static inline int scenario_write(struct scenario *s, const char *dir, struct err *e)
 {
 	int err = scenario_open(s, dir, e);
@@ -573,7 +603,8 @@ static inline int scenario_write(struct scenario *s, const char *dir, struct err
 	sc_identifiers(s);
 	if (s->err)
 		return err_set(e, s->err, "the store's sink failed");
-	return store_writer_commit(s->w, T_END, e);
+	err = store_writer_commit(s->w, T_END, e);
+	return err ? err : sc_noted(dir, e);
 }
 
 #endif

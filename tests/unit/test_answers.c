@@ -541,7 +541,75 @@ static void a_replay_says_who_and_why(void)
 	CHECK_EQ(note.ts_ns, 77);
 	CHECK_STR(note.who, "ann");
 	CHECK_STR(note.why, "paid");
-	CHECK(was_replayed(get(1)) && !was_replayed(get(2)));
+	CHECK_EQ(note.copy, 2);
+	end_judge();
+	close_chain();
+}
+
+static void exec_in(const char *path, const char *sql)
+{
+	struct store *writable = NULL;
+	struct err e = {0};
+
+	CHECK_EQ(store__open(path, true, &writable, &e), 0);
+	CHECK_EQ(sqlite3_exec(store_db(writable), sql, NULL, NULL, NULL), SQLITE_OK);
+	store__close(writable);
+}
+
+/* m1, its dead letter m2, that one's replay m3, and what that became, m4; m5 has nothing to do with them. */
+static void write_lives(struct scenario *s, int i, int n)
+{
+	(void)n;
+	if (i > 1)
+		return;
+	for (int k = 2; k <= 5; k++)
+		sc_message(s, &(struct sc_message){.exchange = "x",
+				      .key = "k",
+				      .type = "",
+				      .body = "{}",
+				      .first_ns = T0 + MS(k),
+				      .state = STATE_QUEUED,
+				      .origin = k == 3       ? ORIGIN_UNSEEN
+						: k % 2 == 0 ? ORIGIN_BROKER
+							     : ORIGIN_CLIENT,
+				      .mark = k == 3 ? "m2.abc" : NULL});
+	sc_link(s, 1, 2, LINK_DEAD_LETTER_OF, 1, "");
+	sc_link(s, 2, 3, LINK_REPLAY_OF, 1, "");
+	sc_link(s, 3, 4, LINK_DEAD_LETTER_OF, 1, "");
+	sc_link(s, 1, 5, LINK_CAUSED_BY, 1, "");
+}
+
+static void a_replay_counts_for_all_lives_of_a_message(void)
+{
+	struct replay_note note = {0};
+	struct err e = {0};
+	uint64_t first;
+
+	open_chain("lives", 1, write_lives);
+	begin_judge();
+	for (uint64_t id = 1; id <= 5; id++) {
+		/* nothing is noted, but the link of the copy is there */
+		CHECK_EQ(last_replay(loader, id, &note, &first, &e), id < 5);
+		CHECK_EQ(first, id < 5 ? 1 : 5);
+	}
+	CHECK_EQ(last_replay(loader, 1, &note, NULL, &e), 1);
+	CHECK(!note.id && note.of == 2 && note.copy == 3 && !note.before);
+	exec_in(store_path(store), "INSERT INTO replay(ts_ns,message,who,why,token,result) VALUES"
+				   "(77,2,'ann','paid','m2.abc','returned: 312 NO_ROUTE')");
+	CHECK_EQ(last_replay(loader, 1, &note, NULL, &e), 0); /* it came back */
+	exec_in(store_path(store), "UPDATE replay SET result='unknown: connection lost'");
+	for (uint64_t id = 1; id <= 4; id++) {
+		CHECK_EQ(last_replay(loader, id, &note, NULL, &e), 1);
+		CHECK(note.id && note.of == 2 && note.copy == 3 && note.ts_ns == 77);
+		CHECK_EQ(note.before, id > 2);
+		CHECK_STR(note.result, "unknown: connection lost");
+	}
+	exec_in(store_path(store), "INSERT INTO replay(ts_ns,message,who,why,token,result) VALUES"
+				   "(99,4,'bob','','m4.def','confirmed')");
+	CHECK_EQ(last_replay(loader, 1, &note, NULL, &e), 1); /* the last one */
+	CHECK(note.of == 4 && !note.copy && !note.before);
+	CHECK_STR(note.who, "bob");
+	CHECK_EQ(last_replay(loader, 5, &note, NULL, &e), 0);
 	end_judge();
 	close_chain();
 }
@@ -799,6 +867,7 @@ int main(int argc, char **argv)
 	RUN(every_copy_has_a_verdict);
 	RUN(retries_are_followed_to_their_end);
 	RUN(a_replay_says_who_and_why);
+	RUN(a_replay_counts_for_all_lives_of_a_message);
 	RUN(where_speaks_of_causes_and_effects);
 	RUN(evidence_is_there);
 	RUN(the_tree_goes_by_causality);

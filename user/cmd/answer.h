@@ -12,6 +12,7 @@
  *   origin (client | broker | unseen), protocol
  *   find, tail: excerpt (the table's last column)
  *   where: asked (or an effect of what was asked for), because_of
+ *   where, show, flow: replay {of, as, time, by, reason, result}: what evtrace noted when it sent this copy
  *   show: sent, exe, tid, connection, channel, routes (declared | unknown), confirmed, identical, code,
  *     properties {name: value}, body_format, body (text) or body_base64, copy_list [copy], operations
  *     [operation], links [link], identifiers [{name, value, place}]
@@ -22,6 +23,7 @@
  *   default-exchange), queued, delivered, settled, text (the sentence)
  *   waiting: ahead, last_delivery (of the queue), subscriptions
  *   dead-lettered, retried: dead_letter, reason; retried: retried_as, retried_in, retried_state
+ *   replayed {of, as, time, by, reason, result}: the last replay of what went wrong here
  * operation  where --why; in operations of show
  *   id, time, kind, settle, service, pid (or address), tid, connection, channel, tag, position, length,
  *   redelivered, negative, multiple, code, text

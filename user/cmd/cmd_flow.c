@@ -165,10 +165,10 @@ static void note_link(struct text_line *out, const struct msg_link *k)
 }
 
 /* "shop ── order.created ──▶ exchange orders" */
-static void put_send(struct buf *out, const struct tree_line *line)
+static void put_send(struct flow *f, struct buf *out, const struct tree_line *line)
 {
-	const struct msg *m = line->node->m;
-	struct buf to = {0};
+	struct msg *m = line->node->m;
+	struct buf from = {0}, to = {0};
 	bool sender_shown = line->kind == LINE_EFFECT && line->node->via != NO_NODE;
 
 	if (!sender_shown) {
@@ -180,8 +180,11 @@ static void put_send(struct buf *out, const struct tree_line *line)
 			who = "evtrace replay";
 		else if (!*who)
 			who = "a process";
-		text_safe(out, span_str(who));
+		if (!put_replayer(&from, f->l, m))
+			buf_puts(&from, who);
+		text_safe(out, buf_span(&from));
 		buf_puts(out, " ── ");
+		buf_free(&from);
 	}
 	text_safe(out, span_str(*m->row.type          ? m->row.type
 				: *m->row.routing_key ? m->row.routing_key
@@ -207,11 +210,11 @@ static int copy_line(struct flow *f, const struct tree_line *line, struct text_l
 	/* a dead-letter message has no line of its own */
 	if (n->parent != NO_NODE && n->link->kind == LINK_DEAD_LETTER_OF)
 		out->id = n->m->row.id;
-	if (!f->replay && (v.kind == STANDS_DEAD_LETTERED || v.kind == STANDS_REJECTED)) {
-		const struct msg *m = v.dead ? v.dead : n->m;
-
-		f->replay = was_replayed(m) || was_replayed(n->m) ? 0 : m->row.id;
-	}
+	/* the copy that it made has lines of its own, once it is seen */
+	if (v.replayed && !v.replay.before && !v.replay.copy && v.kind != STANDS_WAITING)
+		put_replayed(&out->note, &f->a, &v.replay);
+	if (!f->replay && !v.replayed && (v.kind == STANDS_DEAD_LETTERED || v.kind == STANDS_REJECTED))
+		f->replay = v.dead ? v.dead->row.id : n->m->row.id;
 	return 0;
 }
 
@@ -221,7 +224,7 @@ static int message_line(struct flow *f, const struct tree_line *line, struct tex
 	struct finding v;
 	int err = 0;
 
-	put_send(&out->text, line);
+	put_send(f, &out->text, line);
 	out->id = n->m->row.id;
 	if (!n->m->copies_n) {
 		err = judge_message(f->j, n->m, &v, &f->e);
@@ -328,13 +331,14 @@ static void print_object(struct buf *out)
 
 static int node_json(struct flow *f, const struct tree_node *n, struct buf *out)
 {
-	const struct msg *m = n->m;
+	struct msg *m = n->m;
 	struct json j = {.out = out};
 	int err = 0;
 
 	json_obj(&j);
 	json_kv_str(&j, "type", "node");
 	put_message_json(&j, &f->a, &m->row);
+	put_replay_json(&j, f->l, m);
 	if (n->parent != NO_NODE) {
 		json_id(&j, "parent", f->t->nodes[n->parent].m->row.id);
 		json_kv_str(&j, "parent_kind", link_kind_name(n->link->kind));

@@ -390,6 +390,7 @@ static void json_identity(struct show *s)
 
 	json_kv_str(j, "type", "message");
 	put_message_json(j, &s->a, &m->row);
+	put_replay_json(j, s->l, s->m);
 	json_time(j, "sent", m->sent_ns);
 	if (m->sender)
 		json_text(j, "exe", m->sender->exe);

@@ -40,6 +40,7 @@ struct where {
 	size_t n;
 	bool more;
 	uint64_t replay; /* a message that replay could mend, 0 none */
+	uint64_t copy;   /* what a replay made of one, 0 none */
 };
 
 /* --- text --- */
@@ -161,12 +162,14 @@ static void note_replay(struct where *w, const struct finding *f)
 {
 	const struct msg *m = f->dead ? f->dead : f->message;
 
+	if (f->replayed && !f->replay.before && f->replay.copy)
+		w->copy = f->replay.copy;
 	switch (f->kind) {
 	case STANDS_DEAD_LETTERED:
 	case STANDS_REJECTED:
 	case STANDS_RETURNED:
 	case STANDS_EXPIRED:
-		if (!w->replay && !was_replayed(m) && !was_replayed(f->message))
+		if (!w->replay && !f->replayed)
 			w->replay = m->row.id;
 		break;
 	default:
@@ -200,6 +203,7 @@ static void json_head(struct where *w, const struct concerned *c)
 	json_obj(&j);
 	json_kv_str(&j, "type", "message");
 	put_message_json(&j, &w->a, &c->message->row);
+	put_replay_json(&j, w->l, c->message);
 	json_kv_bool(&j, "asked", c->asked);
 	if (c->because)
 		json_id(&j, "because_of", c->because->src);
@@ -302,7 +306,8 @@ static void close_answer(struct where *w, bool more_asked)
 	if (w->replay)
 		buf_printf(&w->line, "next: evtrace replay m%" PRIu64, w->replay);
 	else
-		buf_printf(&w->line, "next: evtrace flow m%" PRIu64, w->list[0].message->row.id);
+		buf_printf(&w->line, "next: evtrace flow m%" PRIu64,
+			w->copy ? w->copy : w->list[0].message->row.id);
 	say_line(stdout, &w->line);
 }
 

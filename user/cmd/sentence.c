@@ -383,12 +383,8 @@ static void put_of_message(struct buf *out, const struct finding *f)
 	}
 }
 
-void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
 {
-	if (!f->copy) {
-		put_of_message(out, f);
-		return;
-	}
 	switch (f->kind) {
 	case STANDS_WAITING:
 		put_waiting(out, a, f);
@@ -421,6 +417,18 @@ void put_finding(struct buf *out, const struct answer *a, struct judge *j, const
 	}
 }
 
+void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
+{
+	if (f->copy)
+		put_of_copy(out, a, j, f);
+	else
+		put_of_message(out, f);
+	if (f->replayed && !f->replay.before) {
+		buf_puts(out, "; ");
+		put_replayed(out, a, &f->replay);
+	}
+}
+
 /* --- messages --- */
 
 void put_destination(struct buf *out, const struct msg *m)
@@ -441,27 +449,50 @@ static void put_clock(struct buf *out, const struct answer *a, int64_t ns)
 	buf_printf(out, "%.*s%s", (int)(strlen(day) - 8), day, text);
 }
 
-/* evtrace does not watch itself: what its replay noted says who sent the copy. */
-static bool put_replayed(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
+/* Links and headers tell of a replay; what a client was seen to send without either is not looked at. */
+static bool sent_by_replay(struct loader *l, struct msg *m, struct replay_note *ret)
 {
-	struct replay_note note;
+	bool linked = false;
 	struct err e;
 
-	if (m->sent_ns || find_replay(l, m, &note, &e) <= 0)
+	for (size_t i = 0; i < m->links_n; i++)
+		linked |= m->links[i].kind == LINK_REPLAY_OF && m->links[i].dst == m->row.id;
+	return (linked || !m->sent_ns) && m->row.origin != ORIGIN_BROKER && find_replay(l, m, ret, &e) > 0;
+}
+
+bool put_replayer(struct buf *out, struct loader *l, struct msg *m)
+{
+	struct replay_note note;
+
+	if (!sent_by_replay(l, m, &note))
 		return false;
-	buf_puts(out, ", replayed ");
-	put_clock(out, a, note.ts_ns);
-	buf_printf(out, " by %s", *note.who ? note.who : "somebody");
-	if (*note.why)
-		buf_printf(out, " (%s)", note.why);
-	buf_puts(out, " to ");
+	buf_printf(out, "evtrace replay (%s)", *note.who ? note.who : "somebody");
 	return true;
+}
+
+void put_replayed(struct buf *out, const struct answer *a, const struct replay_note *note)
+{
+	char text[64];
+
+	buf_puts(out, "replayed");
+	if (note->copy)
+		buf_printf(out, " as m%" PRIu64, note->copy);
+	buf_printf(out, " at %s", fmt_when(text, sizeof(text), note->ts_ns, a->until_ns));
+	if (*note->who)
+		buf_printf(out, " by %s", note->who);
+	if (note->copy && note->state != STATE_UNKNOWN)
+		buf_printf(out, ": %s", note->state == STATE_ACKED ? "done" : state_name(note->state));
+	else
+		buf_printf(out, ": %s",
+			!strcmp(note->result, "confirmed") ? "confirmed by the broker"
+							   : "without a result, it may have arrived");
 }
 
 void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
 {
 	const struct row *r = &m->row;
 	const char *label = *r->type ? r->type : *r->routing_key ? r->routing_key : "a message";
+	struct replay_note note;
 
 	buf_puts(out, label);
 	if (r->origin == ORIGIN_BROKER) {
@@ -471,8 +502,11 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 			if (m->links[i].kind == LINK_DEAD_LETTER_OF && m->links[i].dst == r->id)
 				buf_printf(out, " from m%" PRIu64, m->links[i].src);
 		buf_puts(out, " by the broker to ");
-	} else if (put_replayed(out, a, l, m)) {
-		;
+	} else if (sent_by_replay(l, m, &note)) {
+		buf_puts(out, ", sent ");
+		put_clock(out, a, m->sent_ns ? m->sent_ns : note.ts_ns);
+		buf_printf(out, " by evtrace replay (%s%s%s) to ", *note.who ? note.who : "somebody",
+			*note.why ? ": " : "", note.why);
 	} else if (m->sent_ns) {
 		buf_puts(out, ", sent ");
 		put_clock(out, a, m->sent_ns);
@@ -575,6 +609,27 @@ static void put_who_json(struct json *j, const char *key, const struct who *w)
 	json_obj_end(j);
 }
 
+static void put_note_json(struct json *j, const char *key, const struct replay_note *note)
+{
+	json_key(j, key);
+	json_obj(j);
+	json_id(j, "of", note->of);
+	json_id(j, "as", note->copy);
+	json_time(j, "time", note->ts_ns);
+	json_text(j, "by", note->who);
+	json_text(j, "reason", note->why);
+	json_text(j, "result", note->result);
+	json_obj_end(j);
+}
+
+void put_replay_json(struct json *j, struct loader *l, struct msg *m)
+{
+	struct replay_note note;
+
+	if (sent_by_replay(l, m, &note))
+		put_note_json(j, "replay", &note);
+}
+
 void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, const struct finding *f)
 {
 	static const char *const sources[] = {"", "binding", "delivery", "death", "default-exchange"};
@@ -614,6 +669,8 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		json_kv_str(j, "retried_in", f->end->queue);
 		json_kv_str(j, "retried_state", state_name(f->end->state));
 	}
+	if (f->replayed && !f->replay.before)
+		put_note_json(j, "replayed", &f->replay);
 	put_finding(&text, a, judge, f);
 	json_kv_span(j, "text", buf_span(&text));
 	buf_free(&text);

@@ -14,6 +14,10 @@ enum tone standing_tone(enum standing s);
 void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f);
 /* "order.created, sent 14:02:09.114 by shop (python3, pid 2211) to exchange orders" */
 void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m);
+/* "evtrace replay (root)": who sent a copy; false: no replay did, and nothing is put. */
+bool put_replayer(struct buf *out, struct loader *l, struct msg *m);
+/* "replayed as m57 at 14:07:09: done" */
+void put_replayed(struct buf *out, const struct answer *a, const struct replay_note *note);
 /* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name) */
 void put_destination(struct buf *out, const struct msg *m);
 /* "caused by", "reply to": what a target is to its source. */
@@ -31,6 +35,8 @@ void put_operation(struct buf *out, const struct answer *a, const struct msg_op 
 void put_source(struct buf *out, struct loader *l, const struct msg *m, const struct msg_copy *c);
 
 void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, const struct finding *f);
+/* `replay` of a message that evtrace sent; nothing for others. */
+void put_replay_json(struct json *j, struct loader *l, struct msg *m);
 void put_op_json(struct json *j, const struct msg_op *op);
 void put_link_json(struct json *j, const struct msg_link *k);
 

@@ -324,6 +324,30 @@ static int judge_dead(struct judge *j, const struct msg_copy *c, struct finding 
 	return follow_dead(j, c, v, e);
 }
 
+/*
+ * Was what went wrong, or lies where dead letters go, sent again since? A store that cannot say so leaves the
+ * rest of the verdict as it is.
+ */
+static void judge_replay(struct judge *j, struct finding *v)
+{
+	struct err e;
+
+	switch (v->kind) {
+	case STANDS_WAITING:
+		if (v->message->row.origin != ORIGIN_BROKER)
+			return;
+		break;
+	case STANDS_DEAD_LETTERED:
+	case STANDS_REJECTED:
+	case STANDS_EXPIRED:
+	case STANDS_RETURNED:
+		break;
+	default:
+		return;
+	}
+	v->replayed = last_replay(j->l, v->message->row.id, &v->replay, NULL, &e) > 0;
+}
+
 int judge_copy(
 	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *ret, struct err *e)
 {
@@ -373,9 +397,11 @@ int judge_copy(
 	case STATE_UNKNOWN:
 		break;
 	}
-	if (!err)
-		*ret = v;
-	return err;
+	if (err)
+		return err;
+	judge_replay(j, &v);
+	*ret = v;
+	return 0;
 }
 
 int judge_message(struct judge *j, const struct msg *m, struct finding *ret, struct err *e)
@@ -396,66 +422,9 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 		v.kind = STANDS_NOT_SEEN;
 	else if (m->row.state == STATE_SENT)
 		v.kind = STANDS_ON_ITS_WAY;
+	judge_replay(j, &v);
 	*ret = v;
 	return 0;
-}
-
-/* --- replays --- */
-
-struct token {
-	char text[128];
-};
-
-static bool on_token(void *ctx, const struct field *f)
-{
-	struct token *t = ctx;
-
-	if (!span_is(f->name, "header.evtrace-replay-of"))
-		return true;
-	snprintf(t->text, sizeof(t->text), SPAN_FMT, (int)(f->text.n < 127 ? f->text.n : 127),
-		(const char *)f->text.p);
-	return false;
-}
-
-static void take_text(char *out, size_t n, struct span s)
-{
-	snprintf(out, n, SPAN_FMT, (int)(s.n < n ? s.n : n - 1),
-		(const char *)(s.n ? s.p : (const uint8_t *)""));
-}
-
-int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct err *e)
-{
-	const struct proto *p;
-	struct token token = {""};
-	sqlite3_stmt *st = NULL;
-	int err, more;
-
-	p = loader_payload(l, m, e) ? NULL : proto_by_id(m->row.proto);
-	if (p && p->fields)
-		p->fields(m->row.envelope, on_token, &token);
-	if (!token.text[0])
-		return 0;
-	err = cat_prepare(loader_store(l), "SELECT ts_ns,message,who,why FROM replay WHERE token=?", &st, e);
-	if (err)
-		return err;
-	sqlite3_bind_text(st, 1, token.text, -1, SQLITE_STATIC);
-	more = cat_step(loader_store(l), st, e);
-	if (more > 0) {
-		ret->ts_ns = cat_time(st, 0);
-		ret->of = cat_id(st, 1);
-		take_text(ret->who, sizeof(ret->who), cat_span(st, 2));
-		take_text(ret->why, sizeof(ret->why), cat_span(st, 3));
-	}
-	sqlite3_finalize(st);
-	return more;
-}
-
-bool was_replayed(const struct msg *m)
-{
-	for (size_t i = 0; m && i < m->links_n; i++)
-		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == m->row.id)
-			return true;
-	return false;
 }
 
 /* --- what an answer speaks of --- */

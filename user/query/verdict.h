@@ -6,6 +6,7 @@
 #define EVTRACE_QUERY_VERDICT_H
 
 #include "query/message.h"
+#include "query/replays.h"
 
 enum standing {
 	STANDS_UNKNOWN,
@@ -54,6 +55,9 @@ struct finding {
 	char reason[24]; /* the broker's word: rejected, expired, maxlen, delivery_limit; "" not seen */
 	/* STANDS_REJECTED */
 	enum dead_target target;
+	/* what went wrong, or waits as a dead letter */
+	bool replayed;
+	struct replay_note replay;
 };
 
 struct judge; /* remembers what it found out about queues */
@@ -65,17 +69,6 @@ int judge_copy(
 	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *ret, struct err *e);
 /* Of a message without copies. */
 int judge_message(struct judge *j, const struct msg *m, struct finding *ret, struct err *e);
-
-/* A message that evtrace sent again: what the replay noted. */
-struct replay_note {
-	int64_t ts_ns;
-	uint64_t of;
-	char who[64], why[200];
-};
-/* Its header's token names the note. 1 found; 0; -errno. */
-int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct err *e);
-/* Was it, or what it became, sent again by evtrace? */
-bool was_replayed(const struct msg *m);
 
 /*
  * The messages that an answer about @ids speaks of: these and what they caused, oldest first, without the

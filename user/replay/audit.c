@@ -101,39 +101,6 @@ int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct 
 	return run(s, st, "cannot note the result of the replay", e);
 }
 
-static void copy_text(char *out, size_t n, sqlite3_stmt *st, int i)
-{
-	const char *s = (const char *)sqlite3_column_text(st, i);
-
-	snprintf(out, n, "%s", s ? s : "");
-}
-
-int audit_last(struct store *s, uint64_t message, struct audit_last *ret, struct err *e)
-{
-	sqlite3_stmt *st;
-	int err, rc;
-
-	err = prepare(s,
-		"SELECT ts_ns, who, result FROM replay WHERE message=?"
-		" AND (result='sending' OR result='confirmed' OR result GLOB 'unknown*') ORDER BY id DESC "
-		"LIMIT 1",
-		&st, e);
-	if (err)
-		return err;
-	sqlite3_bind_int64(st, 1, (int64_t)message);
-	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW) {
-		ret->ts_ns = sqlite3_column_int64(st, 0);
-		copy_text(ret->who, sizeof(ret->who), st, 1);
-		copy_text(ret->result, sizeof(ret->result), st, 2);
-		err = 1;
-	} else if (rc != SQLITE_DONE) {
-		err = fail(s, rc, "cannot read the table of replays", e);
-	}
-	sqlite3_finalize(st);
-	return err;
-}
-
 void audit_who(char *out, size_t n)
 {
 	const char *sudo = getuid() == 0 ? getenv("SUDO_USER") : NULL;

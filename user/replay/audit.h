@@ -1,6 +1,6 @@
 /*
  * The table `replay`: one row an act, written 'sending' before a byte leaves and completed after. What a
- * crash leaves at 'sending' may have arrived, and counts as replayed.
+ * crash leaves at 'sending' may have arrived, and counts as replayed. query/replays.h reads it.
  *
  * result: 'sending' · 'confirmed' · 'returned: WHY' · 'refused: WHY' · 'failed: WHY' (it did not arrive) ·
  * 'unknown: WHY' (it may have)
@@ -21,13 +21,6 @@ struct audit_act {
 /* Durable when it returns. @s was opened writable. */
 int audit_begin(struct store *s, const struct audit_act *act, int64_t *ret_row, struct err *e);
 int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct err *why, struct err *e);
-
-/* The last act on @message that reached the broker, or may have. 1 found, 0 none, -errno. */
-struct audit_last {
-	int64_t ts_ns;
-	char who[64], result[128];
-};
-int audit_last(struct store *s, uint64_t message, struct audit_last *ret, struct err *e);
 
 /* "confirmed", "returned" ...: the first word of `result`. */
 const char *outcome_word(enum replay_outcome o);

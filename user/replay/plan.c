@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/timefmt.h"
-#include "replay/audit.h"
+#include "query/replays.h"
 
 #define CHAIN_MAX 32 /* dead-lettered copies of dead-lettered copies */
 
@@ -170,33 +170,62 @@ static void check_whole(struct plan_item *i, const struct msg *m)
 			fmt_size(all, sizeof(all), m->row.body_size));
 }
 
-static int check_sent_before(struct planner *p, struct plan_item *i, const struct msg *original)
+/* The message that was sent, and what this one is to it. */
+static void put_relation(struct buf *out, const struct plan_item *i, const struct replay_note *last)
 {
-	struct audit_last last = {0};
+	if (last->of == i->id)
+		buf_puts(out, "it");
+	else if (last->before)
+		buf_printf(out, "m%" PRIu64 ", which led to this one,", last->of);
+	else
+		buf_printf(out, "m%" PRIu64 ", which is the same message,", last->of);
+}
+
+/* Whatever of its chain was sent, its consumers got it: sending it too would be the second time. */
+static int check_sent_before(struct planner *p, struct plan_item *i, const struct replay_note *last)
+{
+	bool open = *last->result && strcmp(last->result, "confirmed") != 0;
+	const char *who = *last->who ? last->who : "somebody";
+	struct buf what = {0};
 	char when[40];
-	int found = audit_last(p->s, i->id, &last, p->e);
 
-	if (found == 1) {
-		bool open = strcmp(last.result, "confirmed") != 0;
-
-		fmt_clock(when, sizeof(when), last.ts_ns, 0);
-		if (p->o->again)
-			note(i, "it was replayed before, at %s by %s: %s", when, last.who, last.result);
-		else if (open)
-			refuse(i,
-				"%s replayed it at %s, with no result (%s): it may have arrived; --again "
-				"sends it",
-				last.who, when, last.result);
-		else
-			refuse(i, "%s replayed it at %s; --again sends it once more", last.who, when);
+	fmt_clock(when, sizeof(when), last->ts_ns, 0);
+	put_relation(&what, i, last);
+	buf_putc(&what, '\0');
+	if (!buf_ok(&what)) {
+		buf_free(&what);
+		return err_set(p->e, -ENOMEM, "out of memory");
 	}
-	if (found < 0 || original->row.id == i->id)
-		return found < 0 ? found : 0;
-	found = audit_last(p->s, original->row.id, &last, p->e);
-	if (found == 1)
-		note(i, "m%" PRIu64 ", of which it is a copy, was replayed at %s by %s", original->row.id,
-			fmt_clock(when, sizeof(when), last.ts_ns, 0), last.who);
-	return found < 0 ? found : 0;
+	if (p->o->again)
+		note(i, "%s replayed %s at %s: %s", who, (const char *)what.p, when,
+			*last->result ? last->result : "its copy was seen");
+	else
+		refuse(i, "%s replayed %s at %s%s%s%s; --again sends it%s", who, (const char *)what.p, when,
+			open ? ", with no result (" : "", open ? last->result : "",
+			open ? "): it may have arrived" : "", open ? "" : " once more");
+	buf_free(&what);
+	return 0;
+}
+
+/* Of one message's dead letters and replays, a plan sends one. */
+static int refuse_twins(struct plan *p, struct err *e)
+{
+	struct map chains = {0};
+	int err = 0;
+
+	for (size_t k = 0; k < p->n && !err; k++) {
+		struct plan_item *i = &p->items[k];
+		const uint64_t *twin = map_get(&chains, i->chain);
+
+		if (i->refusal)
+			continue;
+		if (!twin)
+			err = map_put(&chains, i->chain, i->id);
+		else if (*twin != i->id)
+			refuse(i, "m%" PRIu64 " of this plan is the same message; --again sends both", *twin);
+	}
+	map_free(&chains);
+	return err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 static void on_dropped(void *ctx, struct span name)
@@ -314,14 +343,17 @@ static void set_queues(struct plan_item *i, const struct msg *m)
 
 static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 {
+	struct replay_note last;
 	struct msg *m, *original;
-	int err;
+	int err, sent = 0;
 
 	err = loader_get(p->l, id, &m, p->e);
 	if (!err)
 		err = find_original(p, m, &original);
-	if (err)
-		return err;
+	if (!err) /* reads payloads of others: before its own */
+		sent = last_replay(p->l, id, &last, &i->chain, p->e);
+	if (err || sent < 0)
+		return err ? err : sent;
 	i->id = id;
 	i->original = original != m ? original->row.id : 0;
 	i->replayer = replayer_for(m->row.proto);
@@ -331,7 +363,8 @@ static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 	if (loader_payload(p->l, m, p->e))
 		refuse(i, "its bytes cannot be read: %.300s", p->e->msg);
 	check_whole(i, m);
-	err = check_sent_before(p, i, original);
+	if (sent)
+		err = check_sent_before(p, i, &last);
 	if (!err)
 		err = set_target(p, i, m, original);
 	if (!err)
@@ -374,15 +407,17 @@ int plan__new(struct store *s, const uint64_t *ids, size_t n, const struct plan_
 		}
 		if (!err)
 			err = plan_one(&pl, &p->items[p->n++], ids[k]);
-		if (!err)
-			p->refused += p->items[k].refusal != NULL;
 	}
 	loader__free(pl.l);
+	qsort(p->items, p->n, sizeof(*p->items), by_id);
+	if (!err && !o->again)
+		err = refuse_twins(p, e);
 	if (err) {
 		plan__free(p);
 		return err;
 	}
-	qsort(p->items, p->n, sizeof(*p->items), by_id);
+	for (size_t k = 0; k < p->n; k++)
+		p->refused += p->items[k].refusal != NULL;
 	*ret = p;
 	return 0;
 }

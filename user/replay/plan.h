@@ -19,6 +19,7 @@ enum plan_why {
 struct plan_item {
 	uint64_t id;
 	uint64_t original; /* the message of which it is a dead-lettered copy, 0 none */
+	uint64_t chain;    /* the same for all dead letters and replays of one message */
 	const struct replayer *replayer;
 	uint64_t payload, body_size;
 	enum plan_why why;
@@ -35,7 +36,7 @@ struct plan {
 };
 
 struct plan_opts {
-	bool again;                       /* send what was sent before */
+	bool again;                       /* send what was sent before, itself or as another of its chain */
 	const char *to_exchange, *to_key; /* NULL: as found */
 	const char *broker, *vhost;       /* NULL: as found */
 };
