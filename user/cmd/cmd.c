@@ -76,6 +76,32 @@ int cmd_bad_option(const char *cmd, int argc, char **argv, int opt)
 	return EXIT_USAGE;
 }
 
+int cmd_option(struct cmd_line *l, int argc, char **argv)
+{
+	int opt, done;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":h", l->options, NULL)) != -1) {
+		if (opt == 'h') {
+			text_print(stdout, span_str(l->help));
+			l->exit_code = EXIT_FOUND;
+			return -1;
+		}
+		if (opt == '?' || opt == ':') {
+			l->exit_code = cmd_bad_option(l->cmd, argc, argv, opt);
+			return -1;
+		}
+		done = common_option(l->common, opt, optarg);
+		if (done < 0) {
+			l->exit_code = EXIT_USAGE;
+			return -1;
+		}
+		if (!done)
+			return opt;
+	}
+	return 0;
+}
+
 int cmd_store_exit(int err)
 {
 	switch (err) {

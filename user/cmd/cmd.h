@@ -48,6 +48,16 @@ struct common {
 	{                                                                                                    \
 		"help", no_argument, NULL, 'h'                                                               \
 	}
+/* A command's line, read option by option. */
+struct cmd_line {
+	const char *cmd, *help;
+	const struct option *options;
+	struct common *common;
+	int exit_code;
+};
+/* The next option that is the command's own, its value in optarg; 0 when all are read; -1 when the command is
+ * to end with exit_code: help was asked for, or something is wrong and was said. */
+int cmd_option(struct cmd_line *l, int argc, char **argv);
 /* 1 handled, 0 not one of these, <0: a bad value, said on stderr (exit EXIT_USAGE). */
 int common_option(struct common *c, int opt, const char *arg);
 

@@ -201,29 +201,21 @@ int cmd_find(int argc, char **argv)
 	static const struct option longopts[] = {
 		{"before", required_argument, NULL, 'b'}, COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"find", help, longopts, &c, 0};
 	struct find f = {0};
 	struct query *q = NULL;
 	struct err e = {0};
 	uint64_t before = 0;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == 'b' && !message_id_parse(optarg, &before))
-			continue;
-		if (opt == 'b') {
+	while ((opt = cmd_option(&line, argc, argv)) > 0)
+		if (message_id_parse(optarg, &before)) {
 			fprintf(stderr, "evtrace find: --before takes a message's id, like m42, not \"%s\"\n",
 				optarg);
 			return EXIT_USAGE;
 		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("find", argc, argv, opt);
-	}
+	if (opt < 0)
+		return line.exit_code;
 	f.a.cmd = "find";
 	code = query__from_args(argc - optind, argv + optind, now_wall_ns(), &q, &e);
 	if (code)

@@ -443,19 +443,13 @@ int cmd_flow(int argc, char **argv)
 {
 	static const struct option longopts[] = {COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"flow", help, longopts, &c, 0};
 	struct flow f = {0};
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			text_print(stdout, span_str(help));
-			return EXIT_FOUND;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("flow", argc, argv, opt);
-	}
+	opt = cmd_option(&line, argc, argv);
+	if (opt < 0)
+		return line.exit_code;
 	if (optind == argc) {
 		fputs("evtrace flow: of which message? an id like m42, or what find would look for\n",
 			stderr);

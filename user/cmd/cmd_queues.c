@@ -270,23 +270,14 @@ int cmd_queues(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"all", no_argument, NULL, 'a'}, COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"queues", help, longopts, &c, 0};
 	struct view v = {0};
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == 'a') {
-			v.all = true;
-			continue;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("queues", argc, argv, opt);
-	}
+	while ((opt = cmd_option(&line, argc, argv)) > 0)
+		v.all = true;
+	if (opt < 0)
+		return line.exit_code;
 	code = answer__open(&v.a, "queues", &c, 0);
 	if (code)
 		return code;

@@ -531,24 +531,15 @@ int cmd_show(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"raw", no_argument, NULL, 'r'}, COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"show", help, longopts, &c, 0};
 	struct show s = {0};
 	bool raw = false;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == 'r') {
-			raw = true;
-			continue;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("show", argc, argv, opt);
-	}
+	while ((opt = cmd_option(&line, argc, argv)) > 0)
+		raw = true;
+	if (opt < 0)
+		return line.exit_code;
 	if (optind == argc) {
 		fputs("evtrace show: which message? an id like m42, or what find would look for\n", stderr);
 		return EXIT_USAGE;

@@ -377,19 +377,13 @@ int cmd_sql(int argc, char **argv)
 	static const struct option longopts[] = {{"json", no_argument, NULL, 0x101},
 		{"store", required_argument, NULL, 0x100}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"sql", help, longopts, &c, 0};
 	struct answer a;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("sql", argc, argv, opt);
-	}
+	opt = cmd_option(&line, argc, argv);
+	if (opt < 0)
+		return line.exit_code;
 	if (argc - optind > 1) {
 		fputs("evtrace sql: more than one statement\n"
 		      "  put it into quotes: evtrace sql \"SELECT ...\"\n",

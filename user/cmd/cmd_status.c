@@ -384,24 +384,15 @@ int cmd_status(int argc, char **argv)
 		{"limit", required_argument, NULL, 0x104}, {"json", no_argument, NULL, 0x101},
 		{"store", required_argument, NULL, 0x100}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"status", help, longopts, &c, 0};
 	struct status s = {0};
 	bool want_verify = false;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == 'v') {
-			want_verify = true;
-			continue;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("status", argc, argv, opt);
-	}
+	while ((opt = cmd_option(&line, argc, argv)) > 0)
+		want_verify = true;
+	if (opt < 0)
+		return line.exit_code;
 	if (optind < argc) {
 		say(stderr, "evtrace status: takes no argument, not \"%s\"\n", argv[optind]);
 		fputs("  another store is named with --store DIR\n", stderr);

@@ -190,20 +190,14 @@ int cmd_tail(int argc, char **argv)
 {
 	static const struct option longopts[] = {COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"tail", help, longopts, &c, 0};
 	struct tail t = {0};
 	struct query *q = NULL;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("tail", argc, argv, opt);
-	}
+	opt = cmd_option(&line, argc, argv);
+	if (opt < 0)
+		return line.exit_code;
 	t.a.cmd = "tail";
 	code = query__from_args(argc - optind, argv + optind, now_wall_ns(), &q, &t.e);
 	if (code)

@@ -339,24 +339,15 @@ int cmd_where(int argc, char **argv)
 {
 	static const struct option longopts[] = {{"why", no_argument, NULL, 'w'}, COMMON_LONGOPTS, {0}};
 	struct common c = {0};
+	struct cmd_line line = {"where", help, longopts, &c, 0};
 	struct where *w;
 	bool why = false;
 	int opt, code;
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == 'w') {
-			why = true;
-			continue;
-		}
-		code = common_option(&c, opt, optarg);
-		if (code <= 0)
-			return code ? EXIT_USAGE : cmd_bad_option("where", argc, argv, opt);
-	}
+	while ((opt = cmd_option(&line, argc, argv)) > 0)
+		why = true;
+	if (opt < 0)
+		return line.exit_code;
 	if (optind == argc) {
 		fputs("evtrace where: which message? an id like m42, or what find would look for\n", stderr);
 		return EXIT_USAGE;
