@@ -85,7 +85,8 @@ static void commit(struct pipeline *p, bool last)
 	store_writer_losses(p->store, p->stats.lost_records, p->stats.lost_bytes, p->stats.conns_other);
 	err = last ? correlator__finish(p->correlator) : correlator__flush(p->correlator);
 	if (!err)
-		err = store_writer_commit(p->store, p->source_ns, &e);
+		err = last ? store_writer_commit(p->store, p->source_ns, &e)
+			   : store_writer_commit_soon(p->store, p->source_ns, &e);
 	else
 		err_set(&e, err, "cannot correlate: out of memory");
 	if (err && !p->error) {

@@ -54,6 +54,9 @@ int store_writer_restore(struct store_writer *w, struct correlator *c, size_t li
  * records) and are written by a later commit that succeeds. Each commit that fails says so.
  */
 int store_writer_commit(struct store_writer *w, int64_t now_ns, struct err *e);
+/* The same without waiting, for a caller that must keep up with a ring buffer: the rows are on their way to
+ * the disk when it returns, and the error is that of the commit before. */
+int store_writer_commit_soon(struct store_writer *w, int64_t now_ns, struct err *e);
 void store_writer_losses(
 	struct store_writer *w, uint64_t records, uint64_t bytes, uint64_t ignored_connections);
 uint64_t store_writer_size(const struct store_writer *w); /* bytes on disk, about */

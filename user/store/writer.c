@@ -17,7 +17,7 @@
 /* A batch is handed over at this size even without a commit; the caller waits while this much is queued; this
  * much is kept while the disk is full. */
 #define BATCH_BYTES  (4u << 20)
-#define QUEUE_BYTES  (24u << 20)
+#define QUEUE_BYTES  (128u << 20)
 #define FAILED_BYTES (64u << 20)
 
 /* --- batches --- */
@@ -187,7 +187,21 @@ static int drain(struct store_writer *w, struct err *e)
 	return err;
 }
 
-int store_writer_commit(struct store_writer *w, int64_t now_ns, struct err *e)
+/* Everything so far joins the queue, and what could not be written is tried again. Called with the lock held.
+ */
+static void hand_over_all(struct store_writer *w, struct batch *b)
+{
+	b->session = w->session;
+	b->session.lost_records += w->dropped;
+	b->has_session = true;
+	/* While nothing can be written, empty batches need not pile up. */
+	if (!w->queue || b->bytes)
+		enqueue(w);
+	w->err = 0;
+	pthread_cond_signal(&w->work);
+}
+
+static int commit(struct store_writer *w, int64_t now_ns, bool wait, struct err *e)
 {
 	struct batch *b = writer_batch(w);
 	int err;
@@ -200,17 +214,24 @@ int store_writer_commit(struct store_writer *w, int64_t now_ns, struct err *e)
 	if (now_ns > w->session.ended_ns)
 		w->session.ended_ns = now_ns;
 	pthread_mutex_lock(&w->mu);
-	b->session = w->session;
-	b->session.lost_records += w->dropped;
-	b->has_session = true;
-	/* While nothing can be written, empty batches need not pile up. */
-	if (!w->queue || b->bytes)
-		enqueue(w);
-	w->err = 0;
-	pthread_cond_signal(&w->work);
-	err = drain(w, e);
+	err = w->err;
+	if (err && e)
+		*e = w->why;
+	hand_over_all(w, b);
+	if (wait)
+		err = drain(w, e);
 	pthread_mutex_unlock(&w->mu);
 	return err;
+}
+
+int store_writer_commit(struct store_writer *w, int64_t now_ns, struct err *e)
+{
+	return commit(w, now_ns, true, e);
+}
+
+int store_writer_commit_soon(struct store_writer *w, int64_t now_ns, struct err *e)
+{
+	return commit(w, now_ns, false, e);
 }
 
 void store_writer_losses(
