@@ -99,13 +99,14 @@ def common_refusals(cmd, *args):
     equal(r.code, 0)
     assert r.out.startswith(f"usage: evtrace {cmd} "), r.out
     holds(r.out, "Exit code")
+    takes_since = "--since" in r.out
     assert max(len(line) for line in r.out.splitlines()) <= 120, r.out
     r = run(cmd, "--no-such-option", *args)
     equal((r.code, r.err), (2, f'evtrace {cmd}: there is no option "--no-such-option"\n'
                                f"  evtrace {cmd} --help lists them\n"))
     r = run(cmd, "--since", "whenever", *args)
     equal(r.code, 2)
-    holds(r.err, '--since takes a time, not "whenever"')
+    holds(r.err, '--since takes a time, not "whenever"' if takes_since else 'there is no option "--since"')
     r = run(cmd, "--store", os.path.join(tmp, "nowhere"), *args)
     equal((r.code, r.out), (5, ""))
     holds(r.err, "nowhere")

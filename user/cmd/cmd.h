@@ -33,7 +33,8 @@ struct cmd {
 extern const struct cmd cmds[];
 extern const size_t cmds_n;
 
-/* Options that mean the same everywhere. Commands take those that fit, by cmd_common_option(). */
+/* Options that mean the same everywhere. Commands name those that fit among their long options, and read them
+ * by cmd_option(). */
 struct common {
 	const char *store;         /* --store DIR */
 	bool json;                 /* --json */
@@ -41,13 +42,14 @@ struct common {
 	uint64_t limit;            /* --limit N */
 	bool limit_set;
 };
-#define COMMON_LONGOPTS                                                                                      \
-	{"store", required_argument, NULL, 0x100}, {"json", no_argument, NULL, 0x101},                       \
-		{"since", required_argument, NULL, 0x102}, {"until", required_argument, NULL, 0x103},        \
-		{"limit", required_argument, NULL, 0x104},                                                   \
-	{                                                                                                    \
-		"help", no_argument, NULL, 'h'                                                               \
-	}
+/* clang-format off */
+#define STORE_LONGOPT {"store", required_argument, NULL, 0x100}
+#define JSON_LONGOPT  {"json", no_argument, NULL, 0x101}
+#define SINCE_LONGOPT {"since", required_argument, NULL, 0x102}
+#define UNTIL_LONGOPT {"until", required_argument, NULL, 0x103}
+#define LIMIT_LONGOPT {"limit", required_argument, NULL, 0x104}
+#define HELP_LONGOPT  {"help", no_argument, NULL, 'h'}
+/* clang-format on */
 /* A command's line, read option by option. */
 struct cmd_line {
 	const char *cmd, *help;

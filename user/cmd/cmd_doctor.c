@@ -149,8 +149,7 @@ static void verdict(const struct doctor *d)
 
 int cmd_doctor(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"store", required_argument, NULL, 0x100},
-		{"json", no_argument, NULL, 0x101}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longopts[] = {STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	static const struct column columns[] = {
 		{.title = ""}, {.title = "CHECK"}, {.title = "FOUND", .flexible = true}};
 	struct doctor d = {0};

@@ -198,8 +198,8 @@ static int run(struct find *f, const struct query *q, uint64_t before)
 
 int cmd_find(int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{"before", required_argument, NULL, 'b'}, COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {{"before", required_argument, NULL, 'b'}, SINCE_LONGOPT,
+		UNTIL_LONGOPT, LIMIT_LONGOPT, STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"find", help, longopts, &c, 0};
 	struct find f = {0};

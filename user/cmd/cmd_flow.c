@@ -441,7 +441,8 @@ static int run(struct flow *f, int argc, char **argv)
 
 int cmd_flow(int argc, char **argv)
 {
-	static const struct option longopts[] = {COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {
+		LIMIT_LONGOPT, STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"flow", help, longopts, &c, 0};
 	struct flow f = {0};

@@ -36,8 +36,8 @@ enum {
 	OPT_PAYLOAD = 1,
 };
 
-static const struct option longopts[] = {{"store", required_argument, NULL, 0x100},
-	{"payload-limit", required_argument, NULL, OPT_PAYLOAD}, {"help", no_argument, NULL, 'h'}, {0}};
+static const struct option longopts[] = {
+	STORE_LONGOPT, {"payload-limit", required_argument, NULL, OPT_PAYLOAD}, HELP_LONGOPT, {0}};
 
 struct import {
 	struct common common;

@@ -268,7 +268,8 @@ static int run(struct view *v)
 
 int cmd_queues(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"all", no_argument, NULL, 'a'}, COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {{"all", no_argument, NULL, 'a'}, SINCE_LONGOPT,
+		UNTIL_LONGOPT, STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"queues", help, longopts, &c, 0};
 	struct view v = {0};

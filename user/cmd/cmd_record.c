@@ -86,8 +86,7 @@ static const struct option longopts[] = {{"pid", required_argument, NULL, OPT_PI
 	{"exclude-port", required_argument, NULL, OPT_EXCLUDE_PORT},
 	{"raw", required_argument, NULL, OPT_RAW}, {"no-store", no_argument, NULL, OPT_NO_STORE},
 	{"user", required_argument, NULL, OPT_USER}, {"payload-limit", required_argument, NULL, OPT_PAYLOAD},
-	{"ring", required_argument, NULL, OPT_RING}, {"store", required_argument, NULL, 0x100},
-	{"help", no_argument, NULL, 'h'}, {0}};
+	{"ring", required_argument, NULL, OPT_RING}, STORE_LONGOPT, HELP_LONGOPT, {0}};
 
 struct args {
 	pid_t pids[LIST_MAX], not_pids[LIST_MAX];

@@ -528,9 +528,8 @@ static const struct option longopts[] = {{"yes", no_argument, NULL, OPT_YES},
 	{"again", no_argument, NULL, OPT_AGAIN}, {"reason", required_argument, NULL, OPT_REASON},
 	{"rate", required_argument, NULL, OPT_RATE}, {"broker", required_argument, NULL, OPT_BROKER},
 	{"vhost", required_argument, NULL, OPT_VHOST},
-	{"credentials", required_argument, NULL, OPT_CREDENTIALS}, {"store", required_argument, NULL, 0x100},
-	{"json", no_argument, NULL, 0x101}, {"limit", required_argument, NULL, 0x104},
-	{"help", no_argument, NULL, 'h'}, {0}};
+	{"credentials", required_argument, NULL, OPT_CREDENTIALS}, STORE_LONGOPT, JSON_LONGOPT, LIMIT_LONGOPT,
+	HELP_LONGOPT, {0}};
 
 static void replay_clear(struct replay *r)
 {

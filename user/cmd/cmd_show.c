@@ -529,7 +529,8 @@ static int run(struct show *s, int argc, char **argv, bool raw)
 
 int cmd_show(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"raw", no_argument, NULL, 'r'}, COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {
+		{"raw", no_argument, NULL, 'r'}, STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"show", help, longopts, &c, 0};
 	struct show s = {0};

@@ -374,8 +374,7 @@ static int run(struct answer *a, const char *sql)
 
 int cmd_sql(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"json", no_argument, NULL, 0x101},
-		{"store", required_argument, NULL, 0x100}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longopts[] = {JSON_LONGOPT, STORE_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"sql", help, longopts, &c, 0};
 	struct answer a;

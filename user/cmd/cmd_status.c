@@ -380,9 +380,8 @@ static int show(struct status *s, bool want_verify)
 
 int cmd_status(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"verify", no_argument, NULL, 'v'},
-		{"limit", required_argument, NULL, 0x104}, {"json", no_argument, NULL, 0x101},
-		{"store", required_argument, NULL, 0x100}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longopts[] = {{"verify", no_argument, NULL, 'v'}, LIMIT_LONGOPT,
+		JSON_LONGOPT, STORE_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"status", help, longopts, &c, 0};
 	struct status s = {0};

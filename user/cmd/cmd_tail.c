@@ -188,7 +188,8 @@ static int run(struct tail *t)
 
 int cmd_tail(int argc, char **argv)
 {
-	static const struct option longopts[] = {COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {
+		SINCE_LONGOPT, LIMIT_LONGOPT, STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"tail", help, longopts, &c, 0};
 	struct tail t = {0};

@@ -109,8 +109,7 @@ static void print_json(void)
 
 int cmd_version(int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{"json", no_argument, NULL, 0x101}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longopts[] = {JSON_LONGOPT, HELP_LONGOPT, {0}};
 	bool json = false;
 	int opt;
 

@@ -337,7 +337,8 @@ static int run(struct where *w, int argc, char **argv)
 
 int cmd_where(int argc, char **argv)
 {
-	static const struct option longopts[] = {{"why", no_argument, NULL, 'w'}, COMMON_LONGOPTS, {0}};
+	static const struct option longopts[] = {{"why", no_argument, NULL, 'w'}, LIMIT_LONGOPT,
+		STORE_LONGOPT, JSON_LONGOPT, HELP_LONGOPT, {0}};
 	struct common c = {0};
 	struct cmd_line line = {"where", help, longopts, &c, 0};
 	struct where *w;
