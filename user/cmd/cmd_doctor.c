@@ -154,19 +154,10 @@ int cmd_doctor(int argc, char **argv)
 		{.title = ""}, {.title = "CHECK"}, {.title = "FOUND", .flexible = true}};
 	struct doctor d = {0};
 	struct err e = {0};
-	int opt;
+	struct cmd_line line = {"doctor", help, longopts, &d.common, 0};
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt == '?' || opt == ':')
-			return cmd_bad_option("doctor", argc, argv, opt);
-		if (common_option(&d.common, opt, optarg) < 0)
-			return EXIT_USAGE;
-	}
+	if (cmd_option(&line, argc, argv))
+		return line.exit_code;
 	if (optind < argc) {
 		err_set(&e, -EINVAL, "takes no argument, but got \"%s\"", argv[optind]);
 		return cmd_fail("doctor", EXIT_USAGE, &e);

@@ -110,24 +110,16 @@ static void print_json(void)
 int cmd_version(int argc, char **argv)
 {
 	static const struct option longopts[] = {JSON_LONGOPT, HELP_LONGOPT, {0}};
-	bool json = false;
-	int opt;
+	struct common c = {0};
+	struct cmd_line line = {"version", help, longopts, &c, 0};
 
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		if (opt == 'h') {
-			fputs(help, stdout);
-			return EXIT_FOUND;
-		}
-		if (opt != 0x101)
-			return cmd_bad_option("version", argc, argv, opt);
-		json = true;
-	}
+	if (cmd_option(&line, argc, argv))
+		return line.exit_code;
 	if (optind < argc) {
 		fprintf(stderr, "evtrace version: takes no argument, not \"%s\"\n", argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (json)
+	if (c.json)
 		print_json();
 	else
 		print_text();
