@@ -5,7 +5,7 @@
  * memory.
  */
 #include "proto/amqp091.h"
-#include "proto/amqp091/feed.h"
+#include "proto/feed.h"
 
 #define LIMIT 4096
 

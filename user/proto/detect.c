@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
+
 #define LIMIT_FROM_START (16u << 10)
 #define LIMIT_ATTACHED   (64u << 10)
 #define PROBE_EACH       4096 /* up to here each new byte is probed, beyond only a quarter more */
 #define DEFAULT_PAYLOAD  (1u << 20)
-
-#define PROTO(id, name, num) extern const struct proto proto_##name;
-#include "proto/protos.def"
-#undef PROTO
 
 static const struct proto *const builtin[] = {
 #define PROTO(id, name, num) &proto_##name,
@@ -28,6 +26,7 @@ struct detect {
 	struct proto_opts proto_opts;
 	struct streams *streams;
 	uint64_t next_op;
+	void *shared[256]; /* by enum proto_id: made for its first connection */
 };
 
 /* What detect knows of a connection: conn.user. */
@@ -87,6 +86,14 @@ struct detect *detect__new(const struct detect_opts *opts, const struct detect_o
 
 void detect__free(struct detect *d)
 {
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->opts.protos_n; i++) {
+		const struct proto *p = d->opts.protos[i];
+
+		if (p->shared_free)
+			p->shared_free(d->shared[p->id & 0xff]);
+	}
 	free(d);
 }
 
@@ -188,12 +195,29 @@ static int report_gap(struct dconn *dc, enum flowdir d, uint64_t n, const char *
 	return out->gap(out->ctx, dc->c, d, n, reason, dc->c->last_ns);
 }
 
+/* The same for every connection to one server. */
+static uint64_t server_of(const struct conn *c)
+{
+	uint64_t h = hash64(c->server_addr, sizeof(c->server_addr), hash_u64(c->netns));
+
+	return hash_span(span_of(c->path, strnlen(c->path, sizeof(c->path))), h ^ c->server_port);
+}
+
 static int adopt(struct dconn *dc, const struct proto *p)
 {
 	struct proto_out out = {dc, on_emit, on_secret};
+	struct proto_opts opts = dc->d->proto_opts;
+	void **shared = &dc->d->shared[p->id & 0xff];
 	int err;
 
-	dc->st = p->state_new(&dc->d->proto_opts, &out, dc->from_start);
+	if (p->shared_new && !*shared) {
+		*shared = p->shared_new();
+		if (!*shared)
+			return -ENOMEM;
+	}
+	opts.shared = *shared;
+	opts.server = server_of(dc->c);
+	dc->st = p->state_new(&opts, &out, dc->from_start);
 	if (!dc->st)
 		return -ENOMEM;
 	dc->p = p;

@@ -15,7 +15,10 @@ enum op_kind {
 	OP_CONFIRM = 2, /* the broker took (or refused) the message of `ref` */
 	OP_RETURN = 3,  /* the broker gave the message of `ref` back (AMQP basic.return) */
 	OP_RECEIVE = 4, /* basic.deliver, basic.get-ok */
-	OP_SETTLE = 5,  /* the client settled the delivery of `ref`; see enum settle */
+	OP_SETTLE = 5,  /* the client settled the delivery of `ref`; see enum settle. Without `ref`: that of
+			   (`log`, `mid`) to the group `queue`, whoever took it on whichever connection; with
+			   OPF_UP_TO all of the log that come before `mid` */
+	OP_DELETE = 6,  /* (`log`, `mid`) was taken out of its log; OPF_UP_TO: all before `mid` */
 	/* topology, emitted when it took effect (the broker's -ok, or at once with no-wait) */
 	OP_EXCHANGE_DECLARE = 16, /* exchange, type, args */
 	OP_EXCHANGE_DELETE = 17,
@@ -42,6 +45,36 @@ enum settle {
 	SETTLE_AUTO = 4,    /* consumer with no_ack: settled by being sent; emitted by the decoder right after
 			       the receive */
 	SETTLE_LOST = 5,    /* channel or connection ended with the delivery open: the broker requeues */
+	SETTLE_PROGRESS = 6, /* not settled: the consumer asked for more time */
+};
+
+/*
+ * Persisted. How a destination hands on what it gets, and with it which fields of an operation say where:
+ *
+ *              DEST_ROUTED                 DEST_LOG                             DEST_CHANNEL
+ *              AMQP; Redis lists           Kafka, Redis streams, JetStream      Redis pub/sub, core NATS
+ * exchange     exchange; "" for a list     topic, stream key, subject           channel, subject
+ * routing_key  routing key; the list       Kafka: partition ("3"), else ""      ""
+ * queue        queue, list                 group; JetStream: consumer's name    NATS: queue group, else ""
+ * consumer     tag                         member, client id                    sid, pattern
+ * log          ""                          where `mid` is unique: "orders-3"    ""
+ *                                          (topic-partition), stream key,
+ *                                          JetStream stream
+ * mid          ""                          offset, stream id, sequence          ""
+ *
+ * A NATS publish is DEST_CHANNEL; the publish acknowledgement (a CONFIRM with `log` and `mid`) tells that a
+ * stream keeps it, and deliveries out of a stream are DEST_LOG.
+ *
+ * Groups are declared (OP_QUEUE_DECLARE: exchange, log, queue) and deleted (OP_QUEUE_DELETE) where the
+ * protocol says so; OP_SUBSCRIBE (exchange, log, queue, consumer; text: partitions "0,1,2") tells that a
+ * member reads for a group, which may be another connection of its process than the one that fetches
+ * (Kafka): a RECEIVE there has the client id as `consumer` and queue_known false. `exchange` of these may be
+ * a pattern of the protocol's (NATS subjects with * and >, Redis PSUBSCRIBE); empty: not known.
+ */
+enum dest {
+	DEST_ROUTED = 0,
+	DEST_LOG = 1, /* kept after it was read; each group has a position, or a list of what is pending */
+	DEST_CHANNEL = 2, /* handed to those who are subscribed at that moment, kept by nobody */
 };
 
 /* Type of a field's value, as an operator would compare it. Persisted inside rendered fields. */
@@ -82,6 +115,13 @@ struct field {
 #define OPF_BY_BROKER   0x1000 /* the broker started it (a cancel it sent) */
 #define OPF_PULLED      0x2000 /* receive: basic.get, not a subscription */
 #define OPF_ONE_OF_MANY 0x4000 /* settle or confirm that covered several (multiple) */
+#define OPF_UP_TO       0x8000 /* settle, delete: all before `mid` */
+#define OPF_STORED                                                                                           \
+	0x10000 /* confirm: the broker has it as `mid`, but its transaction is still open:                   \
+		   another CONFIRM follows at commit, a negative one at abort */
+#define OPF_REPORTED                                                                                         \
+	0x20000 /* the broker tells what was before: a group's committed position, what is                   \
+		   pending. Nothing happened at this moment */
 
 struct op {
 	/* set by the decoder */
@@ -91,10 +131,15 @@ struct op {
 	uint32_t channel; /* session within the connection */
 	uint64_t tag;     /* delivery tag, or publish number on a confirming channel; 0 none */
 	enum settle settle;
-	struct span vhost; /* AMQP virtual host: part of the broker's name space; empty = not known */
+	enum dest dest;
+	struct span vhost; /* AMQP virtual host, number of a Redis database: part of the broker's name space;
+			      empty = not known, or the protocol has none */
 	struct span exchange, routing_key, queue, consumer,
 		type;         /* type: exchange type, or the message's own `type` */
 	bool queue_known;     /* `queue` is known (it may be empty only if not) */
+	struct span log, mid; /* the broker's own name for the message; see enum dest. Empty: not known */
+	uint32_t delivery;    /* receive: how often the broker has delivered it to this group by now, 0 not
+				 known */
 	struct span args;     /* topology: the raw arguments; read with args() of the decoder's record */
 	struct span envelope; /* properties and headers exactly as on the wire; read with fields() */
 	struct span body;

@@ -49,6 +49,9 @@ struct parse_result {
 
 struct proto_opts {
 	size_t payload_limit; /* body bytes kept per message, default 1 MiB */
+	void *shared;         /* of shared_new(): one for all connections that this decoder gets */
+	uint64_t server;      /* names the connection's server in there: hash of address, port and network
+				 namespace */
 };
 
 struct proto_out {
@@ -77,6 +80,11 @@ struct proto {
 	 * connection's first. Must be strict: a wrong yes costs more than a late one. */
 	enum probe_result (*probe)(struct span to_server, struct span to_client, bool from_start);
 
+	/* What connections learn for each other: names behind ids, who is asked about what (Kafka's topic ids
+	 * and transactions). Capped like everything. Both NULL when each connection stands for itself. */
+	void *(*shared_new)(void);
+	void (*shared_free)(void *shared); /* NULL is fine */
+
 	void *(*state_new)(const struct proto_opts *opts, const struct proto_out *out, bool from_start);
 	void (*state_free)(void *st); /* NULL is fine */
 
@@ -103,6 +111,10 @@ struct proto {
 	/* Counters for status and doctor: frames seen, messages, bytes skipped. */
 	void (*stats)(const void *st, struct proto_stats *ret);
 };
+
+#define PROTO(id, name, num) extern const struct proto proto_##name;
+#include "proto/protos.def"
+#undef PROTO
 
 /* By id or name; NULL when there is none. */
 const struct proto *proto_by_id(enum proto_id id);

@@ -3,7 +3,8 @@
  * byte by byte (asked every time, and only when the decoder said that it has enough), and cut in two at every
  * length; the result is the same.
  */
-#include "feed.h"
+#include "proto/feed.h"
+#include "wire.h"
 #include "test.h"
 
 static const char *want;
@@ -44,7 +45,7 @@ static void compare(struct feed *f, const char *how, size_t cut)
 
 static void begin(struct feed *f)
 {
-	feed_begin(f, from_start, payload_limit);
+	feed_begin(f, &proto_amqp091, from_start, payload_limit);
 	f->lost[0] = f->lost[1] = !from_start;
 }
 

@@ -5,7 +5,8 @@
  */
 #include <stdio.h>
 
-#include "feed.h"
+#include "proto/feed.h"
+#include "wire.h"
 #include "test.h"
 
 #define KINDS 64
@@ -167,7 +168,7 @@ static void play(struct span rec, size_t step, size_t cut, struct notes *n)
 	struct proto_out out = {n, note_op, NULL};
 	struct feed f;
 
-	feed_begin(&f, true, 0);
+	feed_begin(&f, &proto_amqp091, true, 0);
 	proto_amqp091.state_free(f.st);
 	f.st = proto_amqp091.state_new(&opts, &out, true);
 	rec = span_sub(rec, 6, SIZE_MAX);

@@ -2,7 +2,8 @@
  * Beginning in the middle, holes, and peers that lie. What must hold everywhere: an operation that is not
  * marked as damaged is one that really happened, and the decoder finds back.
  */
-#include "feed.h"
+#include "proto/feed.h"
+#include "wire.h"
 #include "test.h"
 
 /* --- probe --- */
@@ -185,7 +186,7 @@ static void attach_anywhere(enum flowdir d, bool bytewise)
 		 * while no byte behind it is there, nothing tells it from the real thing. */
 		if (bytewise && (at % 23 || (s.p[0] == 1 && holds(span_sub(s, 0, 27), "wrong"))))
 			continue;
-		feed_begin(&f, false, 0);
+		feed_begin(&f, &proto_amqp091, false, 0);
 		f.lost[0] = f.lost[1] = true;
 		for (size_t k = 0; k < s.n; k += bytewise ? 1 : s.n)
 			feed_bytes(&f, d, bytewise ? span_sub(s, k, 1) : s);
@@ -239,7 +240,7 @@ static void holes_anywhere(void)
 				struct feed f;
 				int got;
 
-				feed_begin(&f, false, 0);
+				feed_begin(&f, &proto_amqp091, false, 0);
 				f.lost[0] = f.lost[1] = true;
 				feed_bytes(&f, (enum flowdir)d, span_sub(all, 0, at));
 				feed_gap(&f, (enum flowdir)d, at % 5 ? sizes[s] : 0);
@@ -269,7 +270,7 @@ static void hole_in_body(void)
 
 	for (int i = 0; i < 500; i++)
 		buf_putc(&big, (char)('a' + i % 26));
-	feed_begin(&f, true, 0);
+	feed_begin(&f, &proto_amqp091, true, 0);
 	handshake(&t, 131072);
 	method(client(&t), 1, 85, 10, "b", 0);
 	method(server(&t), 1, 85, 11, "");
@@ -314,7 +315,7 @@ static void hole_over_acks(void)
 	struct talk t = {0};
 	struct feed f;
 
-	feed_begin(&f, true, 0);
+	feed_begin(&f, &proto_amqp091, true, 0);
 	handshake(&t, 131072);
 	method(client(&t), 1, 60, 20, "hssbT", 0, "q", "c", 0, SPAN_EMPTY);
 	method(server(&t), 1, 60, 21, "s", "c");
@@ -364,7 +365,7 @@ static void hostile_frames(void)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct feed f;
 
-		feed_begin(&f, true, 0);
+		feed_begin(&f, &proto_amqp091, true, 0);
 		for (size_t k = 0; k < t.n; k++)
 			feed_bytes(&f, t.turn[k].dir, buf_span(&t.turn[k].b));
 		feed_bytes(&f, TO_SERVER, span_of(bad[i].bytes, bad[i].n));
@@ -421,7 +422,7 @@ static void hostile_payloads(void)
 	frame(client(&t), 2, 1, buf_span(&p));
 	frame(client(&t), 3, 1, SPAN_LIT("abc"));
 	publish(client(&t), 1, "x", "k", 0, "last");
-	feed_begin(&f, true, 0);
+	feed_begin(&f, &proto_amqp091, true, 0);
 	for (size_t k = 0; k < t.n; k++)
 		feed_bytes(&f, t.turn[k].dir, buf_span(&t.turn[k].b));
 	CHECK(!f.lost[TO_SERVER]);
@@ -446,7 +447,7 @@ static void many_channels(void)
 	struct feed f;
 	struct buf c = {0}, s = {0};
 
-	feed_begin(&f, false, 0);
+	feed_begin(&f, &proto_amqp091, false, 0);
 	f.quiet = true;
 	for (int ch = 1; ch <= 65535; ch++) {
 		buf_clear(&c);
@@ -473,7 +474,7 @@ static void many_deliveries(void)
 	struct buf s = {0}, c = {0};
 	uint64_t tag = 0;
 
-	feed_begin(&f, false, 0);
+	feed_begin(&f, &proto_amqp091, false, 0);
 	f.quiet = true;
 	while (tag < (1u << 20) + 1000) {
 		buf_clear(&s);
@@ -516,7 +517,7 @@ static void many_bytes(void)
 	be(&args, 60000, 4);
 	for (int i = 0; i < 60000; i++)
 		buf_putc(&args, 'x');
-	feed_begin(&f, false, 0);
+	feed_begin(&f, &proto_amqp091, false, 0);
 	f.quiet = true;
 	for (int i = 0; i < 500; i++) {
 		buf_clear(&c);
@@ -551,7 +552,7 @@ static void resync_flood(void)
 	for (int i = 0; i < 1 << 16; i++)
 		buf_put(&b, "\x08\0\0\0\0\0\0\xce", 8);
 	buf_putc(&b, 'x');
-	feed_begin(&f, false, 0);
+	feed_begin(&f, &proto_amqp091, false, 0);
 	f.lost[0] = f.lost[1] = true;
 	f.quiet = true;
 	feed_bytes(&f, TO_SERVER, buf_span(&b));

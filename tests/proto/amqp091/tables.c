@@ -1,9 +1,10 @@
 /* Properties and field tables: every type rendered, lies about lengths survived, the stable hash, edits. */
 #include <errno.h>
 
-#include "feed.h"
 #include "proto/amqp091.h"
+#include "proto/feed.h"
 #include "test.h"
+#include "wire.h"
 
 static struct buf text;
 

@@ -3,16 +3,18 @@
  * lost boundary is searched. Operations come out as lines of text, one each. Every span is offered from a
  * buffer of exactly its size, so that a sanitizer sees the first byte read too many.
  */
-#ifndef EVTRACE_TESTS_AMQP091_FEED_H
-#define EVTRACE_TESTS_AMQP091_FEED_H
+#ifndef EVTRACE_TESTS_PROTO_FEED_H
+#define EVTRACE_TESTS_PROTO_FEED_H
 
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include "base/hash.h"
 #include "proto/proto.h"
-#include "wire.h"
-
-extern const struct proto proto_amqp091;
 
 struct feed {
+	const struct proto *p;
+	struct proto_opts opts;
 	void *st;
 	struct buf log;
 	uint64_t next_id;
@@ -44,6 +46,8 @@ static inline const char *kind_text(enum op_kind k)
 		return "RECEIVE";
 	case OP_SETTLE:
 		return "SETTLE";
+	case OP_DELETE:
+		return "DELETE";
 	case OP_EXCHANGE_DECLARE:
 		return "XDECLARE";
 	case OP_EXCHANGE_DELETE:
@@ -78,7 +82,7 @@ static inline void put_flags(struct buf *b, uint32_t flags)
 {
 	static const char *const names[] = {"truncated", "gap", "redelivered", "no-ack", "mandatory",
 		"negative", "passive", "tx", "durable", "exclusive", "auto-delete", "internal", "by-broker",
-		"pulled", "many"};
+		"pulled", "many", "up-to", "stored", "reported"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (flags & 1u << i)
@@ -108,7 +112,8 @@ static inline bool holds(struct span s, const char *word)
 
 static inline uint64_t feed_emit(void *ctx, struct op *op)
 {
-	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost"};
+	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost", "progress"};
+	static const char *const dests[] = {"", " log", " channel"};
 	struct feed *f = ctx;
 	struct buf *b = &f->log;
 	uint64_t id = ++f->next_id;
@@ -118,7 +123,7 @@ static inline uint64_t feed_emit(void *ctx, struct op *op)
 		holds(op->text, "hunter2") || holds(op->envelope, "hunter2") || holds(op->args, "hunter2");
 	if (f->quiet)
 		return id;
-	buf_printf(b, "%llu %s", (unsigned long long)id, kind_text(op->kind));
+	buf_printf(b, "%llu %s%s", (unsigned long long)id, kind_text(op->kind), dests[op->dest]);
 	if (op->channel)
 		buf_printf(b, " ch=%u", op->channel);
 	put_span(b, "vhost", op->vhost);
@@ -127,6 +132,10 @@ static inline uint64_t feed_emit(void *ctx, struct op *op)
 	if (op->queue_known)
 		buf_printf(b, " q=" SPAN_FMT, SPAN_ARG(op->queue));
 	put_span(b, "consumer", op->consumer);
+	put_span(b, "log", op->log);
+	put_span(b, "mid", op->mid);
+	if (op->delivery)
+		buf_printf(b, " delivery=%u", op->delivery);
 	put_span(b, "type", op->type);
 	if (op->tag)
 		buf_printf(b, " tag=%llu", (unsigned long long)op->tag);
@@ -141,9 +150,9 @@ static inline uint64_t feed_emit(void *ctx, struct op *op)
 	if (op->body_size || op->body.n)
 		buf_printf(b, " size=%llu", (unsigned long long)op->body_size);
 	put_span(b, "body", op->body);
-	if (proto_amqp091.fields(op->envelope, put_field, b))
+	if (f->p->fields(op->envelope, put_field, b))
 		buf_puts(b, " {broken}");
-	if (proto_amqp091.args(op->args, put_field, b))
+	if (f->p->args && f->p->args(op->args, put_field, b))
 		buf_puts(b, " {broken}");
 	buf_putc(b, '\n');
 	return id;
@@ -161,13 +170,14 @@ static inline void feed_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t
 			f->secrets.p[i] = i < f->begun ? 2 : 1;
 }
 
-static inline void feed_begin(struct feed *f, bool from_start, size_t payload_limit)
+static inline void feed_begin(struct feed *f, const struct proto *p, bool from_start, size_t payload_limit)
 {
-	struct proto_opts opts = {.payload_limit = payload_limit};
 	struct proto_out out = {f, feed_emit, feed_secret};
 
-	*f = (struct feed){0};
-	f->st = proto_amqp091.state_new(&opts, &out, from_start);
+	*f = (struct feed){.p = p, .opts = {.payload_limit = payload_limit}};
+	if (p->shared_new)
+		f->opts.shared = p->shared_new();
+	f->st = p->state_new(&f->opts, &out, from_start);
 	f->lost[0] = f->lost[1] = false;
 }
 
@@ -193,18 +203,18 @@ static inline bool feed_step(struct feed *f, enum flowdir d)
 	exact = malloc(n);
 	memcpy(exact, f->held[d].p, n);
 	if (f->lost[d]) {
-		int64_t at = proto_amqp091.resync(f->st, d, f->pos[d], span_of(exact, n));
+		int64_t at = f->p->resync(f->st, d, f->pos[d], span_of(exact, n));
 
 		if (at >= 0) {
 			feed_drop(f, d, (size_t)at);
 			f->lost[d] = false;
 			f->needed[d] = 0;
 			again = f->held[d].n > 0;
-		} else if (n > proto_amqp091.resync_tail) {
-			feed_drop(f, d, n - proto_amqp091.resync_tail);
+		} else if (n > f->p->resync_tail) {
+			feed_drop(f, d, n - f->p->resync_tail);
 		}
 	} else {
-		struct parse_result r = proto_amqp091.parse(f->st, d, f->pos[d], span_of(exact, n));
+		struct parse_result r = f->p->parse(f->st, d, f->pos[d], span_of(exact, n));
 
 		/* It said that less would make no sense: then it must not have taken any. */
 		if (n < f->needed[d] && r.consumed)
@@ -236,7 +246,7 @@ static inline void feed_gap(struct feed *f, enum flowdir d, uint64_t n)
 {
 	uint64_t pos = f->pos[d] + f->held[d].n;
 
-	proto_amqp091.gap(f->st, d, pos, n);
+	f->p->gap(f->st, d, pos, n);
 	buf_clear(&f->held[d]);
 	f->pos[d] = pos + n;
 	f->lost[d] = true;
@@ -245,14 +255,16 @@ static inline void feed_gap(struct feed *f, enum flowdir d, uint64_t n)
 
 static inline void feed_end(struct feed *f)
 {
-	proto_amqp091.closed(f->st);
-	proto_amqp091.state_free(f->st);
+	f->p->closed(f->st);
+	f->p->state_free(f->st);
 	f->st = NULL;
 }
 
 static inline void feed_free(struct feed *f)
 {
-	proto_amqp091.state_free(f->st);
+	f->p->state_free(f->st);
+	if (f->p->shared_free)
+		f->p->shared_free(f->opts.shared);
 	buf_free(&f->log);
 	buf_free(&f->sent);
 	buf_free(&f->secrets);
