@@ -30,7 +30,7 @@ CFLAGS    ?= -O2 -g
 # Includes point left only (tools/check-includes), so one include root is enough.
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -DEVTRACE_VERSION='"$(VERSION)"' -I. -Iuser -I$(O) \
 	      $(SAN_FLAGS) $(CFLAGS)
-LIBS      := -lbpf -lelf -lz -lsqlite3 -lzstd -lexpat -lm -ldl -lpthread
+LIBS      := -lbpf -lelf -lz -lsqlite3 -lzstd -llz4 -lsnappy -lexpat -lm -ldl -lpthread
 
 SRCS      := $(wildcard user/*.c user/*/*.c)
 OBJS      := $(SRCS:%.c=$(O)/%.o)
@@ -111,7 +111,8 @@ $(FUZZ): $(O)/%: %.c $(SRCS)
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -I. -Iuser -Itests \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
-		$(wildcard user/base/*.c user/proto/*.c user/extract/*.c user/stream/*.c) -lexpat -lm
+		$(wildcard user/base/*.c user/proto/*.c user/extract/*.c user/stream/*.c) \
+		-lz -lzstd -llz4 -lsnappy -lexpat -lm
 
 setup: ## install what building and testing need (Debian packages, by name)
 	$(Q)tools/setup test
