@@ -103,6 +103,27 @@ static void test_newer_version_is_refused(void)
 	CHECK_EQ(open_for_reading(&e), -EPROTO);
 }
 
+static void test_older_version_is_brought_up_to_date(void)
+{
+	struct err e = {0};
+	struct store *s;
+
+	make_store();
+	raw_sql("DROP VIEW messages; ALTER TABLE message DROP COLUMN dest; ALTER TABLE message DROP COLUMN "
+		"log;"
+		"ALTER TABLE message DROP COLUMN mid; PRAGMA user_version=1;"
+		"UPDATE meta SET value=1 WHERE key='views'");
+	CHECK_EQ(store__open(dir, false, &s, &e), 0);
+	CHECK_EQ(
+		sqlite3_exec(store_db(s), "SELECT destination,log,broker_id FROM messages", NULL, NULL, NULL),
+		SQLITE_OK);
+	store__close(s);
+	/* A step that fails leaves it as it was, and says so. */
+	raw_sql("PRAGMA user_version=1");
+	CHECK_EQ(open_for_reading(&e), -EPROTO);
+	CHECK(strstr(e.msg, "older evtrace (store version 1") != NULL && e.hint[0]);
+}
+
 static void test_what_is_not_a_store(void)
 {
 	struct err e = {0};
@@ -679,6 +700,7 @@ int main(void)
 		     !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	RUN(test_second_writer_is_refused);
 	RUN(test_newer_version_is_refused);
+	RUN(test_older_version_is_brought_up_to_date);
 	RUN(test_what_is_not_a_store);
 	RUN(test_missing_store_says_how_to_begin);
 	RUN(test_default_path);

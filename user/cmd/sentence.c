@@ -587,6 +587,9 @@ void put_source(struct buf *out, struct loader *l, const struct msg *m, const st
 		buf_printf(out, "in %s because the dead-letter exchange of its last queue leads there",
 			c->queue);
 		break;
+	case COPY_BY_GROUP:
+		buf_printf(out, "in %s because that group was seen to read there", c->queue);
+		break;
 	case COPY_BY_DEFAULT:
 		buf_printf(out, "in %s because the default exchange leads to the queue of the key's name",
 			c->queue);
@@ -632,7 +635,8 @@ void put_replay_json(struct json *j, struct loader *l, struct msg *m)
 
 void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, const struct finding *f)
 {
-	static const char *const sources[] = {"", "binding", "delivery", "death", "default-exchange"};
+	static const char *const sources[] = {
+		"", "binding", "delivery", "death", "default-exchange", "group"};
 	const struct msg_copy *c = f->copy;
 	struct buf text = {0};
 
@@ -650,7 +654,7 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		put_who_json(j, "consumer", c->consumer);
 		if (c->settle)
 			json_kv_str(j, "settled_by", settle_name(c->settle));
-		if (c->source >= COPY_BY_BINDING && c->source <= COPY_BY_DEFAULT)
+		if (c->source >= COPY_BY_BINDING && c->source <= COPY_BY_GROUP)
 			json_kv_str(j, "known_by", sources[c->source]);
 		json_time(j, "queued", c->queued_ns);
 		json_time(j, "delivered", c->delivered_ns);

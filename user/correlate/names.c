@@ -34,6 +34,7 @@ static const char *const settles[] = {
 	[SETTLE_REJECT] = "reject",
 	[SETTLE_AUTO] = "auto",
 	[SETTLE_LOST] = "lost",
+	[SETTLE_PROGRESS] = "progress",
 };
 
 static const char *const op_kinds[] = {
@@ -42,6 +43,7 @@ static const char *const op_kinds[] = {
 	[OP_RETURN] = "return",
 	[OP_RECEIVE] = "receive",
 	[OP_SETTLE] = "settle",
+	[OP_DELETE] = "delete",
 	[OP_EXCHANGE_DECLARE] = "exchange-declare",
 	[OP_EXCHANGE_DELETE] = "exchange-delete",
 	[OP_EXCHANGE_BIND] = "exchange-bind",

@@ -38,7 +38,8 @@ enum copy_source {
 	COPY_BY_BINDING = 1,  /* bindings declared while we watched */
 	COPY_BY_DELIVERY = 2, /* it was delivered from there */
 	COPY_BY_DEATH = 3,    /* rejected in a queue whose declared dead-letter exchange leads here */
-	COPY_BY_DEFAULT = 4,  /* default exchange: the routing key names the queue */
+	COPY_BY_DEFAULT = 4,  /* default exchange, list: the routing key names the queue */
+	COPY_BY_GROUP = 5,    /* a group of which it is known that it reads this log */
 };
 
 enum routes {
@@ -89,10 +90,12 @@ struct message_rec {
 	uint64_t id;
 	uint64_t broker;
 	enum proto_id proto;
+	enum dest dest;
 	struct span vhost, exchange, routing_key, type;
-	int64_t sent_ns;  /* 0: the send was not seen */
-	int64_t first_ns; /* first sight; the order of listings */
-	uint64_t process; /* of the sender, 0 not seen */
+	struct span log, mid; /* the broker's own name for it; empty: not known, or it gives none */
+	int64_t sent_ns;      /* 0: the send was not seen */
+	int64_t first_ns;     /* first sight; the order of listings */
+	uint64_t process;     /* of the sender, 0 not seen */
 	uint32_t tid;
 	uint64_t unit;
 	uint64_t connection;

@@ -18,6 +18,7 @@ static void msg__free(struct msg *m)
 		return;
 	for (size_t i = 0; i < m->links_n; i++)
 		free(m->links[i].evidence);
+	free(m->mid);
 	free(m->links);
 	free(m->copies);
 	free(m);
@@ -37,7 +38,8 @@ int loader__new(struct store *s, struct loader **ret, struct err *e)
 			"SELECT "
 			"broker,proto,vhost,exchange,routing_key,type,sent_ns,first_ns,process,tid,"
 			"connection,"
-			"channel,state,origin,routes,flow,payload,body_kept,body_size,flags,one_of,code"
+			"channel,state,origin,routes,flow,payload,body_kept,body_size,flags,one_of,code,dest,"
+			"log,mid"
 			" FROM message WHERE id=?",
 			&l->message, e);
 	if (!err)
@@ -121,6 +123,9 @@ static int read_message(struct loader *l, uint64_t id, struct msg *m, struct err
 		r->flags = (uint32_t)sqlite3_column_int64(st, 19);
 		m->one_of = (uint32_t)sqlite3_column_int64(st, 20);
 		m->code = (uint32_t)sqlite3_column_int64(st, 21);
+		r->dest = (enum dest)sqlite3_column_int(st, 22);
+		m->log = names_text(l->names, cat_id(st, 23));
+		m->mid = strndup((const char *)cat_span(st, 24).p ?: "", cat_span(st, 24).n);
 	}
 	sqlite3_reset(st);
 	if (!more)

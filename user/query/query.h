@@ -36,6 +36,7 @@ struct row {
 	int64_t when_ns; /* sent, else first seen */
 	enum msg_state state;
 	unsigned copies;
+	enum dest dest;
 	const char *exchange, *routing_key, *type, *vhost;
 	const char *queues; /* names of its copies' queues, comma-separated */
 	/* the same; and where its dead copies went on to; without those that are not known */

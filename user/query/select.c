@@ -238,10 +238,12 @@ static int prepare(struct select *s, struct err *e)
 
 	err = cat_prepare(s->s,
 		up ? "SELECT "
-		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin"
+		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin,"
+		     "dest"
 		     " FROM message WHERE id BETWEEN ? AND ? ORDER BY id"
 		   : "SELECT "
-		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin"
+		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin,"
+		     "dest"
 		     " FROM message WHERE id BETWEEN ? AND ? ORDER BY id DESC",
 		&s->scan, e);
 	if (!err)
@@ -370,6 +372,7 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 	s->type = cat_id(st, 9);
 	s->process = cat_id(st, 10);
 	row->origin = (enum msg_origin)sqlite3_column_int(st, 11);
+	row->dest = (enum dest)sqlite3_column_int(st, 12);
 	s->copies_read = false;
 
 	*sub = (struct subject){

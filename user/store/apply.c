@@ -50,8 +50,8 @@ static const char *const statements[ST_MAX] = {
 		"message(id,session,broker,proto,vhost,exchange,routing_key,type,sent_ns,first_ns,"
 		"process,tid,unit,connection,channel,state,origin,routes,flow,fingerprint,payload,envelope_"
 		"size,"
-		"body_kept,body_size,flags,one_of,code)"
-		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		"body_kept,body_size,flags,one_of,code,dest,log,mid)"
+		" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		" ON CONFLICT(id) DO UPDATE SET "
 		"broker=excluded.broker,proto=excluded.proto,vhost=excluded.vhost,"
 		"exchange=excluded.exchange,routing_key=excluded.routing_key,type=excluded.type,"
@@ -62,7 +62,8 @@ static const char *const statements[ST_MAX] = {
 		"fingerprint=excluded.fingerprint,payload=excluded.payload,"
 		"envelope_size=ifnull(excluded.envelope_size,envelope_size),"
 		"body_kept=ifnull(excluded.body_kept,body_kept),body_size=excluded.body_size,"
-		"flags=excluded.flags,one_of=excluded.one_of,code=excluded.code",
+		"flags=excluded.flags,one_of=excluded.one_of,code=excluded.code,"
+		"dest=excluded.dest,log=excluded.log,mid=excluded.mid",
 	[ROW_COPY] = "INSERT INTO "
 		     "copy(id,message,queue,state,source,settle,queued_ns,first_delivered_ns,delivered_ns,"
 		     "settled_ns,deliveries,consumer,consumer_tid,connection,dead_letter)"
@@ -349,7 +350,7 @@ static int apply_connection(struct applier *a, const union any_row *u)
 }
 
 static void bind_message(
-	struct applier *a, sqlite3_stmt *st, const struct message_row *m, const int64_t names[4])
+	struct applier *a, sqlite3_stmt *st, const struct message_row *m, const int64_t names[5])
 {
 	const struct message_rec *r = &m->r;
 
@@ -383,17 +384,20 @@ static void bind_message(
 	bind_int(a, st, r->flags);
 	bind_int(a, st, r->one_of);
 	bind_known(a, st, r->code);
+	bind_int(a, st, r->dest);
+	bind_int(a, st, names[4]);
+	bind_text_or_null(a, st, r->mid);
 }
 
 static int apply_message(struct applier *a, const union any_row *u)
 {
 	const struct message_row *m = &u->message;
-	const struct span text[4] = {m->r.vhost, m->r.exchange, m->r.routing_key, m->r.type};
-	int64_t names[4];
+	const struct span text[] = {m->r.vhost, m->r.exchange, m->r.routing_key, m->r.type, m->r.log};
+	int64_t names[ARRAY_LEN(text)];
 	sqlite3_stmt *st;
 	int rc;
 
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
 		rc = name_id(a, text[i], &names[i]);
 
 		if (rc != SQLITE_OK)

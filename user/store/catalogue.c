@@ -264,6 +264,32 @@ static int drop_views(sqlite3 *db, const char *file, struct err *e)
 	}
 }
 
+/* What a store of an older version lacks, one step a version: [n] leads from version n to n + 1. */
+static const char *const upgrades[STORE_VERSION] = {
+	[1] = "ALTER TABLE message ADD COLUMN dest INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE message ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE message ADD COLUMN mid TEXT;",
+};
+
+static int upgrade(sqlite3 *db, const char *file, struct err *e)
+{
+	char sql[64];
+	int64_t version;
+	int err = catalogue_int(db, file, "PRAGMA user_version", 0, &version, e);
+
+	for (; !err && version < STORE_VERSION; version++) {
+		err = catalogue_exec(db, file, "BEGIN IMMEDIATE", e);
+		if (!err)
+			err = catalogue_exec(db, file, upgrades[version], e);
+		snprintf(sql, sizeof(sql), "PRAGMA user_version=%lld; COMMIT", (long long)version + 1);
+		if (!err)
+			err = catalogue_exec(db, file, sql, e);
+		if (err)
+			sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return err;
+}
+
 /* Views and the names of decoders are code, not data: a store made by an older evtrace gets those of this
  * one. */
 static int refresh(sqlite3 *db, const char *file, struct err *e)
@@ -309,6 +335,8 @@ int catalogue_open_writer(const char *file, sqlite3 **ret, struct err *e)
 		"journal_size_limit=67108864",
 		e);
 	sqlite3_busy_timeout(db, WRITER_BUSY_MS);
+	if (!err)
+		err = upgrade(db, file, e);
 	if (!err)
 		err = refresh(db, file, e);
 	if (err) {
@@ -357,6 +385,28 @@ static int open_immutable(const char *dir, const char *file, sqlite3 **ret, stru
 	return open_db(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, file, ret, e);
 }
 
+/* A store of an older version is brought up to date by whoever opens it first and may. */
+static int bring_up_to_date(const char *dir, const char *file, sqlite3 **db, struct err *e)
+{
+	int64_t version;
+	sqlite3 *writer;
+	int err = catalogue_int(*db, file, "PRAGMA user_version", 0, &version, e);
+
+	if (err || version == STORE_VERSION)
+		return err;
+	err = catalogue_open_writer(file, &writer, e);
+	if (!err) {
+		sqlite3_close(writer);
+		return 0;
+	}
+	sqlite3_close(*db);
+	*db = NULL;
+	err_set(e, -EPROTO, "the store %s is of an older evtrace (store version %lld, this one writes %d)",
+		dir, (long long)version, STORE_VERSION);
+	err_hint(e, "open it once as its owner, where it can be written, to bring it up to date");
+	return -EPROTO;
+}
+
 int catalogue_open_reader(const char *dir, const char *file, bool writable, sqlite3 **ret, struct err *e)
 {
 	int err;
@@ -364,6 +414,8 @@ int catalogue_open_reader(const char *dir, const char *file, bool writable, sqli
 	err = open_db(file, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, file, ret, e);
 	if (!writable && (err == -EROFS || err == -EACCES || err == -ENOENT) && access(dir, W_OK))
 		err = open_immutable(dir, file, ret, e);
+	if (!err)
+		err = bring_up_to_date(dir, file, ret, e);
 	if (err)
 		return err;
 	return catalogue_exec(*ret, file,

@@ -170,6 +170,9 @@ static int message(struct store_writer *w, struct correlator *c, sqlite3_stmt *s
 		.flags = col_u32(st, 21),
 		.one_of = col_u32(st, 22),
 		.code = col_u32(st, 23),
+		.dest = (enum dest)col_u32(st, 24),
+		.log = col_text(st, 25),
+		.mid = col_text(st, 26),
 	};
 	int err = correlator__restore_message(c, &r);
 
@@ -192,9 +195,9 @@ static const char open_messages[] =
 	"SELECT "
 	"m.id,m.broker,m.proto,v.text,e.text,k.text,t.text,m.sent_ns,m.first_ns,m.process,m.tid,m.unit,"
 	"m.connection,m.channel,m.state,m.origin,m.routes,m.flow,m.fingerprint,m.payload,m.body_size,m.flags,"
-	"m.one_of,m.code FROM message m"
+	"m.one_of,m.code,m.dest,l.text,m.mid FROM message m"
 	" JOIN name v ON v.id=m.vhost JOIN name e ON e.id=m.exchange JOIN name k ON k.id=m.routing_key"
-	" JOIN name t ON t.id=m.type WHERE m.id IN ("
+	" JOIN name t ON t.id=m.type JOIN name l ON l.id=m.log WHERE m.id IN ("
 	"  SELECT message FROM copy WHERE state IN (4,5,7) UNION"
 	"  SELECT id FROM message WHERE state IN (1,2) AND first_ns >"
 	"   (SELECT max(first_ns) FROM message WHERE id=(SELECT max(id) FROM message))-86400000000000)"

@@ -41,6 +41,7 @@ CREATE TABLE connection (
 	bytes_to_server INTEGER, bytes_to_client INTEGER, lost_to_server INTEGER, lost_to_client INTEGER
 );
 
+-- dest, log, mid are there since version 2: enum dest, and the broker's own name of it (a name, and a text within that).
 CREATE TABLE message (
 	id INTEGER PRIMARY KEY,
 	session INTEGER, broker INTEGER, proto INTEGER,
@@ -49,7 +50,8 @@ CREATE TABLE message (
 	process INTEGER, tid INTEGER, unit INTEGER, connection INTEGER, channel INTEGER,
 	state INTEGER NOT NULL, origin INTEGER, routes INTEGER, flow INTEGER, fingerprint INTEGER,
 	payload INTEGER, envelope_size INTEGER, body_kept INTEGER, body_size INTEGER,
-	flags INTEGER, one_of INTEGER, code INTEGER
+	flags INTEGER, one_of INTEGER, code INTEGER,
+	dest INTEGER NOT NULL DEFAULT 0, log INTEGER NOT NULL DEFAULT 0, mid TEXT
 );
 CREATE INDEX message_flow ON message(flow);
 CREATE INDEX message_truncated ON message(id) WHERE flags & 1;         -- store/coverage.c

@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "correlate/correlate.h"
 
-#define STORE_VERSION        1
+#define STORE_VERSION        2
 #define STORE_APPLICATION_ID 0x65767472 /* "evtr" */
 
 /* $EVTRACE_STORE, else /var/lib/evtrace for root, else $XDG_STATE_HOME/evtrace, else ~/.local/state/evtrace.

@@ -12,8 +12,11 @@ CREATE VIEW IF NOT EXISTS messages AS SELECT
 	CASE m.state WHEN 0 THEN 'unknown' WHEN 1 THEN 'sent' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'returned' WHEN 4 THEN 'queued' WHEN 5 THEN 'delivered' WHEN 6 THEN 'acked' WHEN 7 THEN 'requeued' WHEN 8 THEN 'rejected' WHEN 9 THEN 'dead-lettered' WHEN 10 THEN 'expired' WHEN 11 THEN 'purged' ELSE m.state END AS state, -- the most pressing of its copies' states, else its own
 	(SELECT count(*) FROM copy c WHERE c.message=m.id) AS copies, -- queues that hold or held it
 	v.text AS vhost, -- virtual host
-	e.text AS exchange, -- it was sent to; empty: the default exchange
-	k.text AS routing_key, -- routing key
+	CASE m.dest WHEN 0 THEN 'routed' WHEN 1 THEN 'log' WHEN 2 THEN 'channel' ELSE m.dest END AS destination, -- routed: exchange or list; log: topic or stream, kept after reading; channel: to whoever is subscribed
+	e.text AS exchange, -- it was sent to: exchange, topic, stream, subject or channel; empty: the default exchange, a list
+	k.text AS routing_key, -- routing key, name of the list, Kafka partition
+	l.text AS log, -- where broker_id is unique: topic-partition, stream
+	m.mid AS broker_id, -- the broker's own id: offset, stream id, sequence
 	t.text AS type, -- the message's own type property
 	p.service AS service, -- sender, as its operator calls it
 	p.pid AS pid, -- sender's process id
@@ -38,7 +41,7 @@ CREATE VIEW IF NOT EXISTS messages AS SELECT
 FROM message m
 	LEFT JOIN name v ON v.id=m.vhost LEFT JOIN name e ON e.id=m.exchange LEFT JOIN name k ON k.id=m.routing_key
 	LEFT JOIN name t ON t.id=m.type LEFT JOIN process p ON p.id=m.process LEFT JOIN broker b ON b.id=m.broker
-	LEFT JOIN protocol r ON r.id=m.proto;
+	LEFT JOIN protocol r ON r.id=m.proto LEFT JOIN name l ON l.id=m.log;
 
 -- One row a message and queue: where each copy stands, and who had it last.
 CREATE VIEW IF NOT EXISTS copies AS SELECT
@@ -46,8 +49,8 @@ CREATE VIEW IF NOT EXISTS copies AS SELECT
 	c.message AS message, -- the message's id
 	q.text AS queue, -- queue
 	CASE c.state WHEN 0 THEN 'unknown' WHEN 1 THEN 'sent' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'returned' WHEN 4 THEN 'queued' WHEN 5 THEN 'delivered' WHEN 6 THEN 'acked' WHEN 7 THEN 'requeued' WHEN 8 THEN 'rejected' WHEN 9 THEN 'dead-lettered' WHEN 10 THEN 'expired' WHEN 11 THEN 'purged' ELSE c.state END AS state, -- where it stands
-	CASE c.source WHEN 1 THEN 'binding' WHEN 2 THEN 'delivery' WHEN 3 THEN 'death' WHEN 4 THEN 'default-exchange' ELSE c.source END AS known_by, -- how we know that it is in this queue
-	CASE c.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' ELSE c.settle END AS settled_by, -- the last settlement
+	CASE c.source WHEN 1 THEN 'binding' WHEN 2 THEN 'delivery' WHEN 3 THEN 'death' WHEN 4 THEN 'default-exchange' WHEN 5 THEN 'group' ELSE c.source END AS known_by, -- how we know that it is in this queue
+	CASE c.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' WHEN 6 THEN 'progress' ELSE c.settle END AS settled_by, -- the last settlement
 	strftime('%Y-%m-%dT%H:%M:%S', c.queued_ns/1000000000, 'unixepoch') || printf('.%06dZ', c.queued_ns%1000000000/1000) AS queued, -- when it came into the queue
 	c.queued_ns AS queued_ns, -- the same in nanoseconds
 	strftime('%Y-%m-%dT%H:%M:%S', c.first_delivered_ns/1000000000, 'unixepoch') || printf('.%06dZ', c.first_delivered_ns%1000000000/1000) AS first_delivered, -- first delivery
@@ -68,8 +71,8 @@ CREATE VIEW IF NOT EXISTS operations AS SELECT
 	o.id AS id, -- number, in the order in which they were seen
 	strftime('%Y-%m-%dT%H:%M:%S', o.ts_ns/1000000000, 'unixepoch') || printf('.%06dZ', o.ts_ns%1000000000/1000) AS time, -- when
 	o.ts_ns AS time_ns, -- the same in nanoseconds
-	CASE o.kind WHEN 1 THEN 'send' WHEN 2 THEN 'confirm' WHEN 3 THEN 'return' WHEN 4 THEN 'receive' WHEN 5 THEN 'settle' WHEN 16 THEN 'exchange-declare' WHEN 17 THEN 'exchange-delete' WHEN 18 THEN 'exchange-bind' WHEN 19 THEN 'exchange-unbind' WHEN 20 THEN 'queue-declare' WHEN 21 THEN 'queue-delete' WHEN 22 THEN 'queue-bind' WHEN 23 THEN 'queue-unbind' WHEN 24 THEN 'queue-purge' WHEN 32 THEN 'subscribe' WHEN 33 THEN 'unsubscribe' WHEN 34 THEN 'error' WHEN 35 THEN 'login' ELSE o.kind END AS kind, -- what
-	CASE o.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' ELSE o.settle END AS settlement, -- kind settle: how
+	CASE o.kind WHEN 1 THEN 'send' WHEN 2 THEN 'confirm' WHEN 3 THEN 'return' WHEN 4 THEN 'receive' WHEN 5 THEN 'settle' WHEN 6 THEN 'delete' WHEN 16 THEN 'exchange-declare' WHEN 17 THEN 'exchange-delete' WHEN 18 THEN 'exchange-bind' WHEN 19 THEN 'exchange-unbind' WHEN 20 THEN 'queue-declare' WHEN 21 THEN 'queue-delete' WHEN 22 THEN 'queue-bind' WHEN 23 THEN 'queue-unbind' WHEN 24 THEN 'queue-purge' WHEN 32 THEN 'subscribe' WHEN 33 THEN 'unsubscribe' WHEN 34 THEN 'error' WHEN 35 THEN 'login' ELSE o.kind END AS kind, -- what
+	CASE o.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' WHEN 6 THEN 'progress' ELSE o.settle END AS settlement, -- kind settle: how
 	o.message AS message, -- id of the message
 	o.copy AS copy, -- id of the copy
 	p.service AS service, -- who did it
