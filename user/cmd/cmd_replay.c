@@ -54,7 +54,6 @@ struct replay {
 	struct common c;
 	struct plan_opts po;
 	struct apply_opts ao;
-	char *to_exchange;
 	char who[64];
 	bool yes, more;
 	struct plan *plan;
@@ -102,51 +101,72 @@ static void put_queues(struct buf *b, const struct buf *queues)
 		buf_puts(b, n > QUEUES_SHOWN ? ", … → " : " → ");
 }
 
-static const char *why_words(enum plan_why w)
+static void put_why(struct buf *b, const struct plan_item *i)
 {
-	switch (w) {
+	buf_puts(b, "   ");
+	switch (i->why) {
 	case PLAN_HEADERS:
-		return "where it was first published (x-death)";
+		buf_printf(b, "where it was first published (%s)", i->replayer->origin_word);
+		break;
 	case PLAN_LINK:
-		return "where it was first published (it is a dead-lettered copy)";
+		buf_puts(b, "where it was first published (it is a dead-lettered copy)");
+		break;
 	case PLAN_GIVEN:
-		return "as --to says";
-	default:
-		return "where it was published";
+		buf_puts(b, "as --to says");
+		break;
+	case PLAN_OWN:
+		buf_puts(b, "where it was published");
 	}
 }
 
-static void put_place(struct buf *b, const char *exchange, const char *key)
+static void put_place(struct buf *b, const struct plan_item *i)
 {
-	if (*exchange)
-		buf_printf(b, "exchange %s, key %s", exchange, *key ? key : "(empty)");
+	struct replay_place p = plan_place(i);
+
+	if (i->replayer)
+		i->replayer->words(&p, b);
 	else
-		buf_printf(b, "queue %s (default exchange)", key);
+		buf_printf(b, "%s %s", i->exchange, i->routing_key);
+}
+
+static size_t family_of(const char *const *families, struct span name)
+{
+	size_t i = 0;
+
+	while (families && families[i] && !span_starts(name, families[i]))
+		i++;
+	return i;
 }
 
 /* "x-death, x-first-death-*": families are named once. */
-static void put_gone(struct buf *b, const struct buf *gone)
+static void put_gone(struct buf *b, const struct plan_item *i)
 {
-	static const char *const families[] = {"x-first-death-", "x-last-death-"};
-	struct span s = buf_span(gone), name;
-	bool said[ARRAY_LEN(families)] = {false}, any = false;
+	const char *const *families = i->replayer->families;
+	struct span s = buf_span(&i->gone), name;
+	uint32_t said = 0;
+	bool any = false;
 
 	while (next_line(&s, &name)) {
-		bool skip = false;
+		size_t k = family_of(families, name);
+		bool family = families && families[k];
 
-		for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-			if (!span_starts(name, families[i]))
-				continue;
-			skip = said[i];
-			said[i] = true;
-			name = span_str(i ? "x-last-death-*" : "x-first-death-*");
-		}
-		if (skip)
+		if (family && said & 1u << k)
 			continue;
 		buf_puts(b, any ? ", " : " · without ");
-		buf_put_span(b, name);
+		if (family)
+			buf_printf(b, "%s*", families[k]);
+		else
+			buf_put_span(b, name);
+		said |= family ? 1u << k : 0;
 		any = true;
 	}
+}
+
+static void put_broker(struct buf *b, const struct plan_item *i)
+{
+	buf_puts(b, i->broker);
+	if (*i->vhost)
+		buf_printf(b, ", %s %s", i->replayer->vhost_word, i->vhost);
 }
 
 static void end_line(struct replay *r, struct buf *text)
@@ -190,8 +210,8 @@ static void show_item(struct replay *r, const struct plan_item *i)
 	if (i->original) /* where it lies now; the queues of a message that was published are where it goes to
 			  */
 		put_queues(&text, &i->from);
-	put_place(&text, i->exchange, i->routing_key);
-	buf_printf(&text, "   %s", why_words(i->why));
+	put_place(&text, i);
+	put_why(&text, i);
 	end_line(r, &text);
 	if (i->refusal) {
 		put_tone(&r->line, &r->a, TONE_BAD, "  refused ");
@@ -201,10 +221,13 @@ static void show_item(struct replay *r, const struct plan_item *i)
 		return;
 	}
 	buf_printf(&text, "          body %s unchanged", fmt_size(size, sizeof(size), i->body_size));
-	put_gone(&text, &i->gone);
-	buf_printf(&text, " · with " REPLAY_MARK ": %s", id);
-	if (!one_broker(r->plan))
-		buf_printf(&text, " · broker %s, virtual host %s", i->broker, i->vhost);
+	put_gone(&text, i);
+	if (i->replayer->marks)
+		buf_printf(&text, " · with " REPLAY_MARK ": %s", id);
+	if (!one_broker(r->plan)) {
+		buf_puts(&text, " · broker ");
+		put_broker(&text, i);
+	}
 	end_line(r, &text);
 	put_notes(r, i, &text);
 	buf_free(&text);
@@ -219,9 +242,10 @@ static void show_plan(struct replay *r)
 	put_count(&text, n, "message", "messages");
 	if (r->plan->refused)
 		buf_printf(&text, ", %zu refused", r->plan->refused);
-	if (one_broker(r->plan))
-		buf_printf(&text, ", to the broker at %s, virtual host %s", r->plan->items[0].broker,
-			r->plan->items[0].vhost);
+	if (one_broker(r->plan)) {
+		buf_puts(&text, ", to the broker at ");
+		put_broker(&text, &r->plan->items[0]);
+	}
 	buf_puts(&text, r->yes ? "." : ". Nothing has been sent.");
 	if (r->more)
 		buf_printf(&text, " There are more than %zu: --limit 0 takes all.", r->plan->n);
@@ -245,13 +269,24 @@ static void json_list(struct json *j, const char *key, const struct buf *lines)
 	json_arr_end(j);
 }
 
-static void print_item_json(struct replay *r, const struct plan_item *i, const char *token,
-	const char *result, const char *reason)
+static const char *target_json(const struct plan_item *i)
 {
-	static const char *const whys[] = {[PLAN_OWN] = "own",
-		[PLAN_HEADERS] = "x-death",
-		[PLAN_LINK] = "dead-letter-of",
-		[PLAN_GIVEN] = "to"};
+	switch (i->why) {
+	case PLAN_HEADERS:
+		return i->replayer->origin_word;
+	case PLAN_LINK:
+		return "dead-letter-of";
+	case PLAN_GIVEN:
+		return "to";
+	case PLAN_OWN:
+		break;
+	}
+	return "own";
+}
+
+static void print_item_json(struct replay *r, const struct plan_item *i, const char *token,
+	const char *result, const struct replay_receipt *receipt, const char *reason)
+{
 	struct json j = {.out = &r->line};
 
 	json_obj(&j);
@@ -261,7 +296,7 @@ static void print_item_json(struct replay *r, const struct plan_item *i, const c
 	json_list(&j, "queues", &i->from);
 	json_kv_str(&j, "exchange", i->exchange);
 	json_kv_str(&j, "routing_key", i->routing_key);
-	json_kv_str(&j, "target", whys[i->why]);
+	json_kv_str(&j, "target", target_json(i));
 	json_text(&j, "broker", i->broker);
 	json_text(&j, "vhost", i->vhost);
 	json_kv_int(&j, "body_size", (int64_t)i->body_size);
@@ -269,6 +304,11 @@ static void print_item_json(struct replay *r, const struct plan_item *i, const c
 	json_list(&j, "notes", &i->notes);
 	json_text(&j, "token", token);
 	json_kv_str(&j, "result", result);
+	if (receipt) {
+		json_text(&j, "log", receipt->log);
+		json_text(&j, "broker_id", receipt->mid);
+		json_text(&j, "answer", receipt->text);
+	}
 	json_text(&j, "reason", reason);
 	json_obj_end(&j);
 	buf_putc(&r->line, '\n');
@@ -282,30 +322,36 @@ static void print_rest_json(struct replay *r, const char *result)
 		const struct plan_item *i = &r->plan->items[k];
 
 		if (i->refusal)
-			print_item_json(r, i, "", "not-sent", i->refusal);
+			print_item_json(r, i, "", "not-sent", NULL, i->refusal);
 		else if (result)
-			print_item_json(r, i, "", result, "");
+			print_item_json(r, i, "", result, NULL, "");
 	}
 }
 
 /* --- sending --- */
 
-static void on_done(
-	void *ctx, const struct plan_item *i, const char *token, enum replay_outcome o, const struct err *why)
+static void on_done(void *ctx, const struct plan_item *i, const char *token, enum replay_outcome o,
+	const struct replay_receipt *receipt, const struct err *why)
 {
 	struct replay *r = ctx;
 	struct buf text = {0};
 
 	if (r->a.json) {
-		print_item_json(r, i, token, outcome_word(o), why->msg);
+		print_item_json(r, i, token, outcome_word(o), receipt, why->msg);
 		fflush(stdout);
 		return;
 	}
 	buf_printf(&text, "  m%-7" PRIu64, i->id);
-	put_place(&text, i->exchange, i->routing_key);
+	put_place(&text, i);
 	buf_printf(&text, "   %s", outcome_word(o));
-	buf_printf(
-		&text, o == REPLAY_CONFIRMED ? ", as %s" : ": %s", o == REPLAY_CONFIRMED ? token : why->msg);
+	if (o != REPLAY_CONFIRMED && o != REPLAY_SENT)
+		buf_printf(&text, ": %s", why->msg);
+	else if (*receipt->mid)
+		buf_printf(&text, ", as %s in %s", receipt->mid, receipt->log);
+	else if (i->replayer->marks)
+		buf_printf(&text, ", as %s", token);
+	if (*receipt->text)
+		buf_printf(&text, ": %s", receipt->text);
 	end_line(r, &text);
 	fflush(stdout);
 	buf_free(&text);
@@ -333,13 +379,18 @@ static void say_summary(struct replay *r, const struct apply_result *res, size_t
 
 	if (r->a.json)
 		return;
-	put_count(&text, res->confirmed, "message sent and confirmed", "messages sent and confirmed");
-	if (res->confirmed < wanted)
-		buf_printf(&text, ", %zu not", wanted - res->confirmed);
+	if (res->sent == res->confirmed)
+		put_count(&text, res->sent, "message sent and confirmed", "messages sent and confirmed");
+	else
+		put_count(&text, res->sent, "message sent", "messages sent");
+	if (res->sent < wanted)
+		buf_printf(&text, ", %zu not", wanted - res->sent);
+	if (res->sent > res->confirmed)
+		buf_printf(&text, ", %zu without a confirmation", res->sent - res->confirmed);
 	if (r->plan->refused)
 		buf_printf(&text, ", %zu refused by the plan", r->plan->refused);
 	buf_puts(&text, ".");
-	if (res->confirmed)
+	if (res->sent)
 		for (size_t k = 0; k < r->plan->n; k++)
 			if (!r->plan->items[k].refusal) {
 				buf_printf(&text, "   next: evtrace flow m%" PRIu64, r->plan->items[k].id);
@@ -397,7 +448,7 @@ static int act(struct replay *r)
 		print_rest_json(r, NULL);
 	say_summary(r, &res, wanted);
 	if (res.stopped)
-		fprintf(stderr, "evtrace replay: interrupted after %zu of %zu\n", res.confirmed, wanted);
+		fprintf(stderr, "evtrace replay: interrupted after %zu of %zu\n", res.sent, wanted);
 	return act_exit(r, err, &res, &e);
 }
 
@@ -436,9 +487,14 @@ static int run(struct replay *r, int argc, char **argv)
 	if (!ids)
 		return EXIT_SYSTEM;
 	err = find_ids(r, argc, argv, ids, &n, &e);
-	if (!err)
-		err = plan__new(r->a.store, ids, n, &r->po, &r->plan, &e);
+	if (err) {
+		free(ids);
+		return answer_fail(&r->a, err, &e);
+	}
+	err = plan__new(r->a.store, ids, n, &r->po, &r->plan, &e);
 	free(ids);
+	if (err == -EINVAL) /* --to, not the query */
+		return cmd_fail("replay", EXIT_USAGE, &e);
 	if (err)
 		return answer_fail(&r->a, err, &e);
 	if (!r->a.json)
@@ -471,24 +527,6 @@ static int parse_rate(const char *arg, double *ret)
 	return 0;
 }
 
-static int parse_to(struct replay *r, const char *arg)
-{
-	const char *slash = strchr(arg, '/');
-
-	if (!slash || (slash == arg && !slash[1])) {
-		fprintf(stderr,
-			"evtrace replay: --to takes EXCHANGE/KEY, not \"%s\"; /QUEUE is the default "
-			"exchange\n",
-			arg);
-		return -EINVAL;
-	}
-	free(r->to_exchange);
-	r->to_exchange = strndup(arg, (size_t)(slash - arg));
-	r->po.to_exchange = r->to_exchange;
-	r->po.to_key = slash + 1;
-	return r->to_exchange ? 0 : -ENOMEM;
-}
-
 /* 1 taken, 0 not ours, <0 bad. */
 static int option(struct replay *r, int opt, char *arg)
 {
@@ -500,7 +538,8 @@ static int option(struct replay *r, int opt, char *arg)
 		r->yes = false;
 		return 1;
 	case OPT_TO:
-		return parse_to(r, arg) ? -EINVAL : 1;
+		r->po.to = arg;
+		return 1;
 	case OPT_AGAIN:
 		r->po.again = true;
 		return 1;
@@ -537,7 +576,6 @@ static void replay_clear(struct replay *r)
 	store__close(r->s);
 	answer__close(&r->a);
 	buf_free(&r->line);
-	free(r->to_exchange);
 }
 
 int cmd_replay(int argc, char **argv)

@@ -484,8 +484,9 @@ void put_replayed(struct buf *out, const struct answer *a, const struct replay_n
 		buf_printf(out, ": %s", note->state == STATE_ACKED ? "done" : state_name(note->state));
 	else
 		buf_printf(out, ": %s",
-			!strcmp(note->result, "confirmed") ? "confirmed by the broker"
-							   : "without a result, it may have arrived");
+			!strncmp(note->result, "confirmed", 9) ? "confirmed by the broker"
+			: replay_arrived(note->result)         ? "read by the server, which confirms nothing"
+							       : "without a result, it may have arrived");
 }
 
 void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)

@@ -29,6 +29,11 @@ static int read_note(struct loader *l, sqlite3_stmt *st, struct replay_note *ret
 	return more;
 }
 
+bool replay_arrived(const char *result)
+{
+	return !strncmp(result, "confirmed", 9) || !strncmp(result, "sent", 4);
+}
+
 /* --- of a copy --- */
 
 struct token {
@@ -126,7 +131,8 @@ static int last_noted(struct loader *l, uint64_t message, struct replay_note *re
 {
 	sqlite3_stmt *st = NULL;
 	int err = cat_prepare(loader_store(l),
-		NOTE "WHERE message=? AND (result='sending' OR result='confirmed' OR result GLOB 'unknown*')"
+		NOTE "WHERE message=? AND (result GLOB 'sen[dt]*' OR result GLOB 'confirmed*' OR result GLOB "
+		     "'unknown*')"
 		     " ORDER BY id DESC LIMIT 1",
 		&st, e);
 

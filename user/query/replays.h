@@ -18,7 +18,11 @@ struct replay_note {
 	char result[128]; /* as of replay/audit.h; "" when nothing is noted */
 };
 
-/* The act that sent @m: its header's token names the row. 1 found; 0; -errno. */
+/* A result that says that the server has it, with or without a confirmation. */
+bool replay_arrived(const char *result);
+
+/* The act that sent @m: its header's token names the row, or its place in the broker's log. 1 found; 0;
+ * -errno. */
 int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct err *e);
 
 /*

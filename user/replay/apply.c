@@ -10,8 +10,7 @@
 #include "base/timefmt.h"
 #include "replay/audit.h"
 
-#define TIMEOUT_MS   10000
-#define DEFAULT_PORT 5672
+#define TIMEOUT_MS 10000
 
 struct applier {
 	struct store *s;
@@ -24,12 +23,13 @@ struct applier {
 };
 
 /* "host:port", "[v6]:port", "host". */
-static int split_address(const char *text, char *host, size_t n, int *ret_port, struct err *e)
+static int split_address(
+	const char *text, int default_port, char *host, size_t n, int *ret_port, struct err *e)
 {
 	const char *colon = strrchr(text, ':'), *end = text + strlen(text);
 	bool bracket = *text == '[';
 	char *rest;
-	long port = DEFAULT_PORT;
+	long port = default_port;
 
 	if (colon && !bracket && strchr(text, ':') != colon)
 		colon = NULL; /* a bare IPv6 address */
@@ -73,14 +73,14 @@ static int connect_for(struct applier *a, const struct plan_item *i)
 	disconnect(a);
 	if (!b.timeout_ms)
 		b.timeout_ms = TIMEOUT_MS;
-	err = split_address(i->broker, host, sizeof(host), &b.port, a->e);
+	err = split_address(i->broker, i->replayer->port, host, sizeof(host), &b.port, a->e);
 	if (!err)
-		err = credentials_load(a->o->credentials, host, &c, a->e);
+		err = credentials_load(
+			a->o->credentials, proto_by_id(i->replayer->proto)->name, host, &c, a->e);
 	if (err)
 		return err;
 	b.host = host;
-	b.user = c.user;
-	b.password = c.password;
+	b.login = &c;
 	err = i->replayer->open(&b, &a->conn, a->e);
 	credentials_wipe(&c);
 	a->replayer = i->replayer;
@@ -121,6 +121,8 @@ static const char *outcome_words(enum replay_outcome o)
 	switch (o) {
 	case REPLAY_CONFIRMED:
 		return "was confirmed";
+	case REPLAY_SENT:
+		return "was sent";
 	case REPLAY_RETURNED:
 		return "came back";
 	case REPLAY_REFUSED:
@@ -136,7 +138,8 @@ static const char *outcome_words(enum replay_outcome o)
 static int send_one(struct applier *a, const struct plan_item *i, struct apply_result *r)
 {
 	struct audit_act act = {i->id, a->o->who, a->o->why, i->broker, i->exchange, i->routing_key, NULL};
-	struct replay_message m = {span_str(i->exchange), span_str(i->routing_key), SPAN_EMPTY, SPAN_EMPTY};
+	struct replay_message m = {plan_place(i), SPAN_EMPTY, SPAN_EMPTY};
+	struct replay_receipt receipt = {0};
 	struct buf envelope = {0};
 	struct err why = {0}, noted = {0};
 	char mark[64];
@@ -154,11 +157,12 @@ static int send_one(struct applier *a, const struct plan_item *i, struct apply_r
 	if (err)
 		goto out;
 	m.envelope = buf_span(&envelope);
-	r->last = i->replayer->send(a->conn, &m, &why);
-	err2 = audit_end(a->s, row, r->last, &why, &noted);
-	a->o->done(a->o->ctx, i, mark, r->last, &why);
-	if (r->last == REPLAY_CONFIRMED) {
-		r->confirmed++;
+	r->last = i->replayer->send(a->conn, &m, &receipt, &why);
+	err2 = audit_end(a->s, row, r->last, &receipt, &why, &noted);
+	a->o->done(a->o->ctx, i, mark, r->last, &receipt, &why);
+	if (r->last == REPLAY_CONFIRMED || r->last == REPLAY_SENT) {
+		r->confirmed += r->last == REPLAY_CONFIRMED;
+		r->sent++;
 		if (err2) {
 			*a->e = noted;
 			err = err2;

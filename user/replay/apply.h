@@ -16,14 +16,14 @@ struct apply_opts {
 	void *ctx;
 	/* After each: what came of it. @token is the value of the mark. */
 	void (*done)(void *ctx, const struct plan_item *i, const char *token, enum replay_outcome o,
-		const struct err *why);
+		const struct replay_receipt *receipt, const struct err *why);
 	bool (*stop)(void *ctx); /* asked before each; may be NULL */
 };
 
 struct apply_result {
-	size_t confirmed; /* and what came of the one at which it stopped: */
-	bool stopped;     /* by stop() */
+	size_t sent, confirmed; /* confirmed ones are sent, too; what came of the last: */
 	enum replay_outcome last;
+	bool stopped; /* by stop() */
 };
 
 /*

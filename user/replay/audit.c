@@ -54,8 +54,8 @@ int audit_begin(struct store *s, const struct audit_act *act, int64_t *ret_row, 
 	/* The row must outlive a power cut: it is all that says that something may have been sent. */
 	sqlite3_exec(store_db(s), "PRAGMA synchronous=FULL", NULL, NULL, NULL);
 	err = prepare(s,
-		"INSERT INTO replay(ts_ns,message,who,why,broker,exchange,routing_key,token,result)"
-		" VALUES(?,?,?,?,?,?,?,?,'sending')",
+		"INSERT INTO replay(ts_ns,message,who,why,broker,exchange,routing_key,token,result,"
+		"log,broker_id) VALUES(?,?,?,?,?,?,?,?,'sending',NULL,NULL)",
 		&st, e);
 	if (err)
 		return err;
@@ -76,6 +76,7 @@ int audit_begin(struct store *s, const struct audit_act *act, int64_t *ret_row, 
 const char *outcome_word(enum replay_outcome o)
 {
 	static const char *const words[] = {[REPLAY_CONFIRMED] = "confirmed",
+		[REPLAY_SENT] = "sent",
 		[REPLAY_RETURNED] = "returned",
 		[REPLAY_REFUSED] = "refused",
 		[REPLAY_FAILED] = "failed",
@@ -84,20 +85,27 @@ const char *outcome_word(enum replay_outcome o)
 	return words[o];
 }
 
-int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct err *why, struct err *e)
+int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct replay_receipt *r,
+	const struct err *why, struct err *e)
 {
+	bool fine = o == REPLAY_CONFIRMED || o == REPLAY_SENT;
+	const char *more = fine ? r->text : why->msg;
 	sqlite3_stmt *st;
 	char result[600];
 	int err;
 
-	snprintf(result, sizeof(result), "%s%s%s", outcome_word(o), o == REPLAY_CONFIRMED ? "" : ": ",
-		o == REPLAY_CONFIRMED ? "" : why->msg);
-	err = prepare(s, "UPDATE replay SET result=?, finished_ns=? WHERE id=?", &st, e);
+	snprintf(result, sizeof(result), "%s%s%s", outcome_word(o), *more ? ": " : "", more);
+	err = prepare(s,
+		"UPDATE replay SET result=?, finished_ns=?, log=nullif(?,''), broker_id=nullif(?,'') WHERE "
+		"id=?",
+		&st, e);
 	if (err)
 		return err;
 	bind_text(st, 1, result);
 	sqlite3_bind_int64(st, 2, now_wall_ns());
-	sqlite3_bind_int64(st, 3, row);
+	bind_text(st, 3, r->log);
+	bind_text(st, 4, r->mid);
+	sqlite3_bind_int64(st, 5, row);
 	return run(s, st, "cannot note the result of the replay", e);
 }
 

@@ -2,8 +2,9 @@
  * The table `replay`: one row an act, written 'sending' before a byte leaves and completed after. What a
  * crash leaves at 'sending' may have arrived, and counts as replayed. query/replays.h reads it.
  *
- * result: 'sending' · 'confirmed' · 'returned: WHY' · 'refused: WHY' · 'failed: WHY' (it did not arrive) ·
- * 'unknown: WHY' (it may have)
+ * result: 'sending' · 'confirmed', 'confirmed: WHAT' · 'sent: WHAT' (the server read it, its protocol
+ * confirms no more) · 'returned: WHY' · 'refused: WHY' · 'failed: WHY' (it did not arrive) · 'unknown: WHY'
+ * (it may have)
  */
 #ifndef EVTRACE_REPLAY_AUDIT_H
 #define EVTRACE_REPLAY_AUDIT_H
@@ -20,7 +21,8 @@ struct audit_act {
 
 /* Durable when it returns. @s was opened writable. */
 int audit_begin(struct store *s, const struct audit_act *act, int64_t *ret_row, struct err *e);
-int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct err *why, struct err *e);
+int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct replay_receipt *r,
+	const struct err *why, struct err *e);
 
 /* "confirmed", "returned" ...: the first word of `result`. */
 const char *outcome_word(enum replay_outcome o);

@@ -9,6 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Names of decoders, and of their environment. */
+static const struct section {
+	const char *name, *env;
+} sections[] = {{"amqp091", "AMQP"}, {"kafka", "KAFKA"}, {"redis", "REDIS"}, {"nats", "NATS"}};
+
 bool host_is_loopback(const char *host)
 {
 	struct in6_addr v6;
@@ -57,28 +62,74 @@ static bool take(const char *line, const char *name, char *out, size_t n)
 	return true;
 }
 
-static int parse(FILE *f, const char *path, struct credentials *c, struct err *e)
+struct wanted {
+	const char *section; /* "kafka" */
+	bool bare;           /* lines before the first section are for it */
+};
+
+/* 1 taken, 0 no such name, -EINVAL. */
+static int take_line(const char *line, struct credentials *c)
 {
-	char line[2048];
+	char tls[8];
+
+	if (take(line, "tls", tls, sizeof(tls))) {
+		c->tls = !strcmp(tls, "yes");
+		return c->tls || !strcmp(tls, "no") ? 1 : -EINVAL;
+	}
+	return take(line, "user", c->user, sizeof(c->user)) ||
+	       take(line, "password", c->password, sizeof(c->password)) ||
+	       take(line, "token", c->token, sizeof(c->token)) ||
+	       take(line, "creds", c->creds, sizeof(c->creds)) ||
+	       take(line, "mechanism", c->mechanism, sizeof(c->mechanism)) ||
+	       take(line, "ca", c->ca, sizeof(c->ca));
+}
+
+/* "[kafka]": is what follows for us? */
+static int take_section(const char *line, const struct wanted *w, bool *ret)
+{
+	size_t n = strlen(line);
+
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+		size_t k = strlen(sections[i].name);
+
+		if (n == k + 2 && line[n - 1] == ']' && !strncmp(line + 1, sections[i].name, k)) {
+			*ret = !strcmp(sections[i].name, w->section);
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse(FILE *f, const char *path, const struct wanted *w, struct credentials *c, struct err *e)
+{
+	char line[PATH_MAX + 64];
+	bool ours = w->bare;
 	int err = 0;
 
 	for (int n = 1; !err && fgets(line, sizeof(line), f); n++) {
+		struct credentials others = {0};
+
 		line[strcspn(line, "\r\n")] = '\0';
 		if (!*line || *line == '#')
 			continue;
-		if (!take(line, "user", c->user, sizeof(c->user)) &&
-			!take(line, "password", c->password, sizeof(c->password))) {
-			err = err_set(e, -EINVAL, "%s, line %d: not user=NAME or password=SECRET", path, n);
-			break;
-		}
+		if (*line == '[')
+			err = take_section(line, w, &ours);
+		else if (take_line(line, ours ? c : &others) <= 0)
+			err = -EINVAL;
+		if (err)
+			err_set(e, err,
+				"%s, line %d: not user=NAME, password=SECRET, or another line that "
+				"evtrace-replay(1) names",
+				path, n);
+		credentials_wipe(&others);
 	}
 	explicit_bzero(line, sizeof(line));
-	if (!err && !*c->user)
+	if (!err && *c->password && !*c->user && strcmp(w->section, "redis"))
 		err = err_set(e, -EINVAL, "%s has no line user=NAME", path);
 	return err;
 }
 
-static int from_file(const char *path, struct credentials *c, struct err *e)
+static int from_file(const char *path, const struct wanted *w, struct credentials *c, struct err *e)
 {
 	char stdio[4096]; /* so that no copy of the secret stays in a freed buffer */
 	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
@@ -93,19 +144,24 @@ static int from_file(const char *path, struct credentials *c, struct err *e)
 		return err ? err : -ENOMEM;
 	}
 	setvbuf(f, stdio, _IOFBF, sizeof(stdio));
-	err = parse(f, path, c, e);
+	err = parse(f, path, w, c, e);
 	fclose(f);
 	explicit_bzero(stdio, sizeof(stdio));
 	return err;
 }
 
-static bool from_environment(struct credentials *c)
+static bool from_environment(const char *prefix, struct credentials *c)
 {
-	const char *user = getenv("EVTRACE_AMQP_USER"), *password = getenv("EVTRACE_AMQP_PASSWORD");
+	char name[64];
+	const char *user, *password;
 
-	if (!user || !*user)
+	snprintf(name, sizeof(name), "EVTRACE_%s_USER", prefix);
+	user = getenv(name);
+	snprintf(name, sizeof(name), "EVTRACE_%s_PASSWORD", prefix);
+	password = getenv(name);
+	if ((!user || !*user) && (!password || !*password))
 		return false;
-	snprintf(c->user, sizeof(c->user), "%s", user);
+	snprintf(c->user, sizeof(c->user), "%s", user ? user : "");
 	snprintf(c->password, sizeof(c->password), "%s", password ? password : "");
 	return true;
 }
@@ -124,28 +180,63 @@ static bool default_path(char *out, size_t n)
 	return k < (int)n && !access(out, F_OK);
 }
 
-int credentials_load(const char *file, const char *host, struct credentials *ret, struct err *e)
+static const struct section *section_of(const char *proto)
 {
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+		if (!strcmp(sections[i].name, proto))
+			return &sections[i];
+	return &sections[0];
+}
+
+/* What a broker lets in that was told nothing. */
+static int without(const struct section *s, const char *host, struct credentials *c, struct err *e)
+{
+	if (s != &sections[0])
+		return 0; /* nobody */
+	if (host_is_loopback(host)) {
+		/* RabbitMQ's own default, and only from there */
+		snprintf(c->user, sizeof(c->user), "guest");
+		snprintf(c->password, sizeof(c->password), "guest");
+		return 0;
+	}
+	err_set(e, -ENOENT, "no user and password for the broker at %s", host);
+	err_hint(e, "put user=NAME and password=SECRET into ~/.config/evtrace/credentials (chmod 600), or "
+		    "name a file with --credentials");
+	return -ENOENT;
+}
+
+int credentials_load(
+	const char *file, const char *proto, const char *host, struct credentials *ret, struct err *e)
+{
+	const struct section *s = section_of(proto);
+	struct wanted w = {s->name, file || s == &sections[0]};
 	struct credentials c = {0};
 	char path[PATH_MAX];
 	int err = 0;
 
 	if (file)
-		err = from_file(file, &c, e);
-	else if (from_environment(&c))
+		err = from_file(file, &w, &c, e);
+	else if (from_environment(s->env, &c))
 		err = 0;
 	else if (default_path(path, sizeof(path)))
-		err = from_file(path, &c, e);
-	else if (host_is_loopback(host))
-		c = (struct credentials){"guest", "guest"}; /* RabbitMQ's own default, and only from there */
-	else
-		err = err_set(e, -ENOENT, "no user and password for the broker at %s", host);
-	if (err == -ENOENT && !file)
-		err_hint(e, "put user=NAME and password=SECRET into ~/.config/evtrace/credentials (chmod "
-			    "600), or "
-			    "name a file with --credentials");
+		err = from_file(path, &w, &c, e);
+	if (!err && !*c.user && !*c.password && !*c.token && !*c.creds)
+		err = without(s, host, &c, e);
 	if (!err)
 		*ret = c;
 	credentials_wipe(&c);
 	return err;
+}
+
+int login_usable(const struct credentials *c, const char *library, unsigned can, struct err *e)
+{
+	const char *cannot = *c->token && !(can & LOGIN_TOKEN)           ? "token"
+			     : *c->creds && !(can & LOGIN_CREDS)         ? "creds"
+			     : *c->mechanism && !(can & LOGIN_MECHANISM) ? "mechanism"
+			     : c->tls && !(can & LOGIN_TLS)              ? "tls"
+									 : NULL;
+
+	return cannot ? err_set(e, -EINVAL, "the credentials say %s, which replay through %s does not know",
+				cannot, library)
+		      : 0;
 }

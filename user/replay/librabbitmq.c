@@ -7,7 +7,6 @@
  */
 #include "replay/replayer.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -54,11 +53,18 @@
 	X(amqp_error_string2)
 
 struct lib {
-	void *handle;
 #define X(fn) __typeof__(&fn) fn;
 	FUNCTIONS(X)
 #undef X
 };
+
+static const struct library_symbol symbols[] = {
+#define X(fn) {#fn, offsetof(struct lib, fn)},
+	FUNCTIONS(X)
+#undef X
+};
+
+const struct replayer replayer_librabbitmq;
 
 struct client {
 	struct lib lib;
@@ -204,24 +210,52 @@ static int envelope_to_send(struct span envelope, struct span mark, struct buf *
 	return amqp091_edit_headers(envelope, drop_header, &d, REPLAY_MARK, mark, ret);
 }
 
-/* --- the connection --- */
+/* --- pure: places, what to know first --- */
 
-static int lib_load(struct lib *l, struct err *e)
+static int parse_to(const char *text, enum dest dest, struct buf *ret_exchange, struct buf *ret_key)
 {
-	l->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (!l->handle) {
-		err_set(e, -ENOPKG, "cannot load %s: %s", LIBRARY, dlerror());
-		err_hint(e, "it is Debian's package librabbitmq4: apt-get install librabbitmq4");
-		return -ENOPKG;
-	}
-#define X(fn)                                                                                                \
-	l->fn = (__typeof__(&fn))dlsym(l->handle, #fn);                                                      \
-	if (!l->fn)                                                                                          \
-		return err_set(e, -ENOPKG, "%s has no function %s", LIBRARY, #fn);
-	FUNCTIONS(X)
-#undef X
+	const char *slash = strchr(text, '/');
+
+	(void)dest;
+	if (!slash || (slash == text && !slash[1]))
+		return -EINVAL;
+	buf_set(ret_exchange, span_of(text, (size_t)(slash - text)));
+	buf_set(ret_key, span_str(slash + 1));
 	return 0;
 }
+
+static void words(const struct replay_place *p, struct buf *out)
+{
+	if (!p->exchange.n)
+		buf_printf(out, "queue " SPAN_FMT " (default exchange)", SPAN_ARG(p->routing_key));
+	else if (p->routing_key.n)
+		buf_printf(out, "exchange " SPAN_FMT ", key " SPAN_FMT, SPAN_ARG(p->exchange),
+			SPAN_ARG(p->routing_key));
+	else
+		buf_printf(out, "exchange " SPAN_FMT ", key (empty)", SPAN_ARG(p->exchange));
+}
+
+static bool note_field(void *ctx, const struct field *f)
+{
+	const struct replay_notes *n = ctx;
+
+	if (span_is(f->name, "user-id"))
+		n->say(n->ctx, "it carries user-id " SPAN_FMT ": the broker takes it from that user only",
+			SPAN_ARG(f->text));
+	else if (span_is(f->name, "header.CC[0]"))
+		n->say(n->ctx, "its header CC sends it to further keys: " SPAN_FMT ", …", SPAN_ARG(f->text));
+	else if (span_is(f->name, "expiration"))
+		n->say(n->ctx, "it expires " SPAN_FMT " ms after it is queued", SPAN_ARG(f->text));
+	return true;
+}
+
+static void caution(const struct replay_place *p, struct span envelope, const struct replay_notes *notes)
+{
+	(void)p;
+	amqp091_fields(envelope, note_field, (void *)(uintptr_t)notes);
+}
+
+/* --- the connection --- */
 
 /* A broker's text is a span of its own choice. */
 static int say_closed(struct err *e, int code, const char *what, int reply_code, amqp_bytes_t text)
@@ -276,7 +310,6 @@ static void client_close(void *p)
 			c->lib.amqp_connection_close(c->state, AMQP_REPLY_SUCCESS);
 		c->lib.amqp_destroy_connection(c->state);
 	}
-	/* Its atexit handlers (OpenSSL's) may still point into it: never dlclose(). */
 	free(c);
 }
 
@@ -286,10 +319,10 @@ static int log_in(struct client *c, const struct replay_broker *b, struct err *e
 	int err;
 
 	snprintf(what, sizeof(what), "the broker at %s:%d refused %s on virtual host %s", b->host, b->port,
-		b->user, b->vhost);
+		b->login->user, b->vhost);
 	err = reply_check(c,
-		c->lib.amqp_login(c->state, b->vhost, CHANNEL, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN, b->user,
-			b->password),
+		c->lib.amqp_login(c->state, b->vhost, CHANNEL, FRAME_MAX, 0, AMQP_SASL_METHOD_PLAIN,
+			b->login->user, b->login->password),
 		what, e);
 	if (err)
 		return err;
@@ -312,7 +345,9 @@ static int client_open(const struct replay_broker *b, void **ret, struct err *e)
 	if (!c)
 		return err_set(e, -ENOMEM, "out of memory");
 	c->timeout_ms = b->timeout_ms;
-	err = lib_load(&c->lib, e);
+	err = login_usable(b->login, "librabbitmq", 0, e);
+	if (!err)
+		err = library_load(&replayer_librabbitmq, symbols, ARRAY_LEN(symbols), &c->lib, e);
 	if (err)
 		goto out;
 	c->state = c->lib.amqp_new_connection();
@@ -399,8 +434,9 @@ static amqp_bytes_t bytes_of(struct span s)
 /* All that leaves this machine for one message. On an error the broker drops what came of it. */
 static int send_content(struct client *c, const struct replay_message *m, struct err *e)
 {
-	amqp_basic_publish_t publish = {
-		.exchange = bytes_of(m->exchange), .routing_key = bytes_of(m->routing_key), .mandatory = 1};
+	amqp_basic_publish_t publish = {.exchange = bytes_of(m->place.exchange),
+		.routing_key = bytes_of(m->place.routing_key),
+		.mandatory = 1};
 	size_t part = (size_t)c->lib.amqp_get_frame_max(c->state) - 8;
 	int err;
 
@@ -489,11 +525,13 @@ static enum replay_outcome await(struct client *c, struct err *e)
 	}
 }
 
-static enum replay_outcome client_send(void *p, const struct replay_message *m, struct err *e)
+static enum replay_outcome client_send(
+	void *p, const struct replay_message *m, struct replay_receipt *ret, struct err *e)
 {
 	struct client *c = p;
 	enum replay_outcome o;
 
+	(void)ret; /* a confirm carries nothing */
 	if (!c->usable) {
 		err_set(e, -ENOTCONN, "the connection to the broker is gone");
 		return REPLAY_FAILED;
@@ -510,9 +548,22 @@ static enum replay_outcome client_send(void *p, const struct replay_message *m, 
 	return o;
 }
 
+static const char *const families[] = {"x-first-death-", "x-last-death-", NULL};
+
 const struct replayer replayer_librabbitmq = {
 	.proto = PROTO_AMQP091,
 	.library = LIBRARY,
+	.package = "librabbitmq4",
+	.port = 5672,
+	.vhost_word = "virtual host",
+	.vhost = "/",
+	.to_form = "EXCHANGE/KEY; /QUEUE is the default exchange",
+	.origin_word = "x-death",
+	.families = families,
+	.marks = true,
+	.parse_to = parse_to,
+	.words = words,
+	.caution = caution,
 	.origin = origin,
 	.envelope = envelope_to_send,
 	.open = client_open,

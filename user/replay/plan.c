@@ -28,20 +28,36 @@ static char *copy_buf(const struct buf *b)
 	return b->n ? strndup((const char *)b->p, b->n) : strdup("");
 }
 
-__attribute__((format(printf, 2, 3))) static void note(struct plan_item *i, const char *fmt, ...)
+static void note_va(struct plan_item *i, const char *fmt, va_list ap)
 {
 	char line[600];
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
 	/* A name from outside may hold a line feed; notes are lines. */
 	for (char *c = line; *c; c++)
 		if (*c == '\n')
 			*c = ' ';
 	buf_puts(&i->notes, line);
 	buf_putc(&i->notes, '\n');
+}
+
+__attribute__((format(printf, 2, 3))) static void note(struct plan_item *i, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note_va(i, fmt, ap);
+	va_end(ap);
+}
+
+/* For clients. */
+__attribute__((format(printf, 2, 3))) static void say_note(void *ctx, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note_va(ctx, fmt, ap);
+	va_end(ap);
 }
 
 /* The first reason stays. */
@@ -96,18 +112,44 @@ static int broker_name(struct planner *p, const struct msg *m, char **ret)
 
 /* --- where to --- */
 
+static enum dest msg_dest(const struct msg *m)
+{
+	(void)m;
+	return DEST_ROUTED;
+}
+
+struct replay_place plan_place(const struct plan_item *i)
+{
+	return (struct replay_place){
+		i->dest, span_str(i->exchange), span_str(i->routing_key), span_str(i->log)};
+}
+
+/* --to is checked before any message is read for it: @i's client knows how its places are written. */
+static int set_given(struct planner *p, struct plan_item *i)
+{
+	struct buf exchange = {0}, key = {0};
+	int err = i->replayer->parse_to(p->o->to, i->dest, &exchange, &key);
+
+	i->why = PLAN_GIVEN;
+	i->exchange = copy_buf(&exchange);
+	i->routing_key = copy_buf(&key);
+	buf_free(&exchange);
+	buf_free(&key);
+	return err ? err_set(p->e, err, "--to takes %s for %s, not \"%s\"", i->replayer->to_form,
+			     proto_by_id(i->replayer->proto)->name, p->o->to)
+		   : 0;
+}
+
 static int set_target(struct planner *p, struct plan_item *i, const struct msg *m, const struct msg *original)
 {
 	struct buf exchange = {0}, key = {0};
 	int found = 0;
 
-	if (p->o->to_exchange) {
-		i->why = PLAN_GIVEN;
-		i->exchange = copy_of(p->o->to_exchange);
-		i->routing_key = copy_of(p->o->to_key);
-		return 0;
-	}
-	if (i->replayer)
+	i->dest = msg_dest(original);
+	i->log = copy_of("");
+	if (p->o->to && i->replayer)
+		return set_given(p, i);
+	if (i->replayer && i->replayer->origin)
 		found = i->replayer->origin(m->row.envelope, &exchange, &key);
 	if (found == 1) {
 		i->why = PLAN_HEADERS;
@@ -120,8 +162,9 @@ static int set_target(struct planner *p, struct plan_item *i, const struct msg *
 	}
 	buf_free(&exchange);
 	buf_free(&key);
-	if (i->exchange && !*i->exchange && i->routing_key && !*i->routing_key)
-		refuse(i, "where it came from is not known: say where it should go with --to EXCHANGE/KEY");
+	if (i->replayer && i->exchange && !*i->exchange && i->routing_key && !*i->routing_key)
+		refuse(i, "where it came from is not known: say where it should go with --to %s",
+			i->replayer->to_form);
 	return 0;
 }
 
@@ -137,15 +180,18 @@ static int set_broker(struct planner *p, struct plan_item *i, const struct msg *
 		return err;
 	if (i->broker && !*i->broker)
 		refuse(i, "the broker's address was not seen: name it with --broker HOST:PORT");
-	if (p->o->vhost) {
+	if (!i->replayer || !i->replayer->vhost) {
+		i->vhost = copy_of("");
+	} else if (p->o->vhost) {
 		i->vhost = copy_of(p->o->vhost);
 	} else if (*m->row.vhost) {
 		i->vhost = copy_of(m->row.vhost);
 	} else {
-		i->vhost = copy_of("/");
-		note(i, "its virtual host was not seen (the connection was older than the recording): / is "
-			"taken; "
-			"--vhost names another");
+		i->vhost = copy_of(i->replayer->vhost);
+		note(i,
+			"its %s was not seen (the connection was older than the recording): %s is taken; "
+			"--vhost names another",
+			i->replayer->vhost_word, i->vhost);
 	}
 	return 0;
 }
@@ -184,7 +230,7 @@ static void put_relation(struct buf *out, const struct plan_item *i, const struc
 /* Whatever of its chain was sent, its consumers got it: sending it too would be the second time. */
 static int check_sent_before(struct planner *p, struct plan_item *i, const struct replay_note *last)
 {
-	bool open = *last->result && strcmp(last->result, "confirmed") != 0;
+	bool open = *last->result && !replay_arrived(last->result);
 	const char *who = *last->who ? last->who : "somebody";
 	struct buf what = {0};
 	char when[40];
@@ -248,20 +294,6 @@ static void set_headers(struct plan_item *i, const struct msg *m)
 
 /* --- what to know first --- */
 
-static bool note_field(void *ctx, const struct field *f)
-{
-	struct plan_item *i = ctx;
-
-	if (span_is(f->name, "user-id"))
-		note(i, "it carries user-id " SPAN_FMT ": the broker takes it from that user only",
-			SPAN_ARG(f->text));
-	else if (span_is(f->name, "header.CC[0]"))
-		note(i, "its header CC sends it to further keys: " SPAN_FMT ", …", SPAN_ARG(f->text));
-	else if (span_is(f->name, "expiration"))
-		note(i, "it expires " SPAN_FMT " ms after it is queued", SPAN_ARG(f->text));
-	return true;
-}
-
 /* What its last consumer did with a copy. */
 static const char *did_words(const struct msg_copy *c)
 {
@@ -316,10 +348,16 @@ static int note_consumer(struct planner *p, struct plan_item *i, const struct ms
 
 static int set_notes(struct planner *p, struct plan_item *i, const struct msg *m, const struct msg *original)
 {
-	const struct proto *proto = proto_by_id(m->row.proto);
+	struct replay_notes notes = {say_note, i};
+	struct replay_place place = plan_place(i);
+	const char *unfit;
 
-	if (proto)
-		proto->fields(m->row.envelope, note_field, i);
+	if (i->replayer && i->replayer->caution)
+		i->replayer->caution(&place, m->row.envelope, &notes);
+	unfit = i->replayer && i->replayer->unfit ? i->replayer->unfit(&place, m->row.envelope, m->row.body)
+						  : NULL;
+	if (unfit)
+		refuse(i, "%s", unfit);
 	for (size_t c = 0; c < original->copies_n; c++) {
 		int err = note_consumer(p, i, &original->copies[c]);
 
@@ -369,13 +407,27 @@ static int plan_one(struct planner *p, struct plan_item *i, uint64_t id)
 		err = set_target(p, i, m, original);
 	if (!err)
 		err = set_broker(p, i, m);
+	if (err)
+		return err;
 	set_headers(i, m);
-	if (!err)
+	if (i->exchange && i->routing_key)
 		err = set_notes(p, i, m, original);
-	if (!err && (!i->exchange || !i->routing_key || !i->broker || !i->vhost || !buf_ok(&i->from) ||
-			    !buf_ok(&i->notes) || !buf_ok(&i->gone)))
+	if (!err && (!i->log || !i->exchange || !i->routing_key || !i->broker || !i->vhost ||
+			    !buf_ok(&i->from) || !buf_ok(&i->notes) || !buf_ok(&i->gone)))
 		err = err_set(p->e, -ENOMEM, "out of memory");
 	return err;
+}
+
+/* --to names a place of one protocol. */
+static int check_one_kind(const struct plan *p, const struct plan_opts *o, struct err *e)
+{
+	for (size_t k = 1; k < p->n; k++)
+		if (p->items[k].replayer != p->items[0].replayer || p->items[k].dest != p->items[0].dest)
+			return err_set(e, -EINVAL,
+				"--to %s cannot be a place for both m%" PRIu64 " and m%" PRIu64
+				": they are of different kinds",
+				o->to, p->items[0].id, p->items[k].id);
+	return 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -410,6 +462,8 @@ int plan__new(struct store *s, const uint64_t *ids, size_t n, const struct plan_
 	}
 	loader__free(pl.l);
 	qsort(p->items, p->n, sizeof(*p->items), by_id);
+	if (!err && o->to)
+		err = check_one_kind(p, o, e);
 	if (!err && !o->again)
 		err = refuse_twins(p, e);
 	if (err) {
@@ -431,6 +485,7 @@ void plan__free(struct plan *p)
 
 		free(i->broker);
 		free(i->vhost);
+		free(i->log);
 		free(i->exchange);
 		free(i->routing_key);
 		free(i->refusal);

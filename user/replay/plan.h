@@ -10,7 +10,7 @@
 
 enum plan_why {
 	PLAN_OWN,     /* the message's own exchange and routing key */
-	PLAN_HEADERS, /* where it was first published, by the broker's headers (x-death) */
+	PLAN_HEADERS, /* where it was first published, by headers that dead-lettering left */
 	PLAN_LINK,    /* where the message was published of which it is the dead-lettered copy */
 	PLAN_GIVEN,   /* --to */
 };
@@ -23,7 +23,9 @@ struct plan_item {
 	const struct replayer *replayer;
 	uint64_t payload, body_size;
 	enum plan_why why;
+	enum dest dest;
 	char *broker, *vhost, *exchange, *routing_key;
+	char *log;        /* where the message itself is kept, see enum dest; "" not known */
 	struct buf from;  /* the queues where it is, one a line */
 	struct buf gone;  /* headers left out, one a line */
 	struct buf notes; /* one a line */
@@ -36,14 +38,17 @@ struct plan {
 };
 
 struct plan_opts {
-	bool again;                       /* send what was sent before, itself or as another of its chain */
-	const char *to_exchange, *to_key; /* NULL: as found */
-	const char *broker, *vhost;       /* NULL: as found */
+	bool again;                 /* send what was sent before, itself or as another of its chain */
+	const char *to;             /* --to; NULL: as found */
+	const char *broker, *vhost; /* NULL: as found */
 };
 
+/* -EINVAL: @o names a place that is none for these messages. */
 int plan__new(struct store *s, const uint64_t *ids, size_t n, const struct plan_opts *o, struct plan **ret,
 	struct err *e);
 void plan__free(struct plan *p);
+
+struct replay_place plan_place(const struct plan_item *i);
 
 /* The envelope and the body to send, valid until the next call on @s. @mark: "m42.TOKEN". */
 int plan_payload(struct store *s, const struct plan_item *i, struct span mark, struct buf *ret_envelope,

@@ -180,6 +180,8 @@ CREATE VIEW IF NOT EXISTS replays AS SELECT
 	r.exchange AS exchange, -- where it was published
 	r.routing_key AS routing_key, -- under which key
 	r.token AS header, -- value of the copy's header evtrace-replay-of
-	r.result AS result, -- 'confirmed', or what else the broker said; 'sending': the answer was not seen
-	r.finished_ns AS finished_ns -- when the broker answered
+	r.result AS result, -- 'confirmed', with what the broker said, or what else it said; 'sending': the answer was not seen
+	r.finished_ns AS finished_ns, -- when the broker answered
+	r.log AS log, -- where the broker keeps the copy: topic-partition, stream; NULL: it did not say
+	r.broker_id AS broker_id -- under which offset, id or sequence
 FROM replay r;
