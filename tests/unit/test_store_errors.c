@@ -111,11 +111,14 @@ static void test_older_version_is_brought_up_to_date(void)
 	make_store();
 	raw_sql("DROP VIEW messages; ALTER TABLE message DROP COLUMN dest; ALTER TABLE message DROP COLUMN "
 		"log;"
-		"ALTER TABLE message DROP COLUMN mid; PRAGMA user_version=1;"
+		"ALTER TABLE message DROP COLUMN mid; DROP VIEW replays; DROP INDEX replay_copy;"
+		"ALTER TABLE replay DROP COLUMN log; ALTER TABLE replay DROP COLUMN mid;"
+		"PRAGMA user_version=1;"
 		"UPDATE meta SET value=1 WHERE key='views'");
 	CHECK_EQ(store__open(dir, false, &s, &e), 0);
 	CHECK_EQ(
-		sqlite3_exec(store_db(s), "SELECT destination,log,broker_id FROM messages", NULL, NULL, NULL),
+		sqlite3_exec(store_db(s), "SELECT m.destination,m.log,r.broker_id FROM messages m, replays r",
+			NULL, NULL, NULL),
 		SQLITE_OK);
 	store__close(s);
 	/* A step that fails leaves it as it was, and says so. */

@@ -55,7 +55,7 @@ int audit_begin(struct store *s, const struct audit_act *act, int64_t *ret_row, 
 	sqlite3_exec(store_db(s), "PRAGMA synchronous=FULL", NULL, NULL, NULL);
 	err = prepare(s,
 		"INSERT INTO replay(ts_ns,message,who,why,broker,exchange,routing_key,token,result,"
-		"log,broker_id) VALUES(?,?,?,?,?,?,?,?,'sending',NULL,NULL)",
+		"log,mid) VALUES(?,?,?,?,?,?,?,?,'sending',NULL,NULL)",
 		&st, e);
 	if (err)
 		return err;
@@ -96,7 +96,7 @@ int audit_end(struct store *s, int64_t row, enum replay_outcome o, const struct 
 
 	snprintf(result, sizeof(result), "%s%s%s", outcome_word(o), *more ? ": " : "", more);
 	err = prepare(s,
-		"UPDATE replay SET result=?, finished_ns=?, log=nullif(?,''), broker_id=nullif(?,'') WHERE "
+		"UPDATE replay SET result=?, finished_ns=?, log=nullif(?,''), mid=nullif(?,'') WHERE "
 		"id=?",
 		&st, e);
 	if (err)

@@ -112,12 +112,6 @@ static int broker_name(struct planner *p, const struct msg *m, char **ret)
 
 /* --- where to --- */
 
-static enum dest msg_dest(const struct msg *m)
-{
-	(void)m;
-	return DEST_ROUTED;
-}
-
 struct replay_place plan_place(const struct plan_item *i)
 {
 	return (struct replay_place){
@@ -145,8 +139,8 @@ static int set_target(struct planner *p, struct plan_item *i, const struct msg *
 	struct buf exchange = {0}, key = {0};
 	int found = 0;
 
-	i->dest = msg_dest(original);
-	i->log = copy_of("");
+	i->dest = original->row.dest;
+	i->log = copy_of(original->log);
 	if (p->o->to && i->replayer)
 		return set_given(p, i);
 	if (i->replayer && i->replayer->origin)

@@ -268,7 +268,10 @@ static int drop_views(sqlite3 *db, const char *file, struct err *e)
 static const char *const upgrades[STORE_VERSION] = {
 	[1] = "ALTER TABLE message ADD COLUMN dest INTEGER NOT NULL DEFAULT 0;"
 	      "ALTER TABLE message ADD COLUMN log INTEGER NOT NULL DEFAULT 0;"
-	      "ALTER TABLE message ADD COLUMN mid TEXT;",
+	      "ALTER TABLE message ADD COLUMN mid TEXT;"
+	      "ALTER TABLE replay ADD COLUMN log TEXT;"
+	      "ALTER TABLE replay ADD COLUMN mid TEXT;"
+	      "CREATE INDEX replay_copy ON replay(log, mid) WHERE mid IS NOT NULL;",
 };
 
 static int upgrade(sqlite3 *db, const char *file, struct err *e)

@@ -120,10 +120,10 @@ CREATE TABLE replay (
 	broker TEXT, exchange TEXT, routing_key TEXT, token TEXT NOT NULL UNIQUE, -- value of the header evtrace-replay-of
 	result TEXT NOT NULL,                                    -- 'sending', 'confirmed', 'returned: ...': see replay/audit.h
 	finished_ns INTEGER,
-	log TEXT, broker_id TEXT -- the copy, as the broker named it: see enum dest in user/proto/op.h; NULL: it did not
+	log TEXT, mid TEXT                                       -- the copy, as the broker named it (enum dest); NULL: it did not
 );
 CREATE INDEX replay_message ON replay(message);
-CREATE INDEX replay_copy ON replay(log, broker_id) WHERE broker_id IS NOT NULL;
+CREATE INDEX replay_copy ON replay(log, mid) WHERE mid IS NOT NULL;
 
 -- Payload blocks: see block.h. `id` is ascending in time.
 CREATE TABLE block (

@@ -183,5 +183,5 @@ CREATE VIEW IF NOT EXISTS replays AS SELECT
 	r.result AS result, -- 'confirmed', with what the broker said, or what else it said; 'sending': the answer was not seen
 	r.finished_ns AS finished_ns, -- when the broker answered
 	r.log AS log, -- where the broker keeps the copy: topic-partition, stream; NULL: it did not say
-	r.broker_id AS broker_id -- under which offset, id or sequence
+	r.mid AS broker_id -- under which offset, id or sequence
 FROM replay r;
