@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -181,9 +182,12 @@ int plan_apply(
 	struct plan *p, struct store *s, const struct apply_opts *o, struct apply_result *ret, struct err *e)
 {
 	struct applier a = {.s = s, .o = o, .e = e};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
 	uint64_t last_ns = 0;
 	int err = 0;
 
+	/* hiredis writes with write(): a connection that broke is an answer, not the end. */
+	sigaction(SIGPIPE, &ignore, &before);
 	*ret = (struct apply_result){0};
 	for (size_t k = 0; k < p->n && !err; k++) {
 		if (p->items[k].refusal)
@@ -196,5 +200,6 @@ int plan_apply(
 		err = send_one(&a, &p->items[k], ret);
 	}
 	disconnect(&a);
+	sigaction(SIGPIPE, &before, NULL);
 	return err;
 }
