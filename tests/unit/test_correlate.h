@@ -82,7 +82,7 @@ static const struct proto fake_proto = {
 
 struct message_row {
 	struct message_rec r;
-	char exchange[64], key[64], vhost[64];
+	char exchange[64], key[64], vhost[64], log[64], mid[64];
 };
 
 struct copy_row {
@@ -142,6 +142,8 @@ static int on_message(void *ctx, const struct message_rec *m)
 	keep_text(to->exchange, sizeof(to->exchange), m->exchange);
 	keep_text(to->key, sizeof(to->key), m->routing_key);
 	keep_text(to->vhost, sizeof(to->vhost), m->vhost);
+	keep_text(to->log, sizeof(to->log), m->log);
+	keep_text(to->mid, sizeof(to->mid), m->mid);
 	if (m->id >= r->nm)
 		r->nm = m->id + 1;
 	r->messages_written++;
@@ -315,7 +317,7 @@ static void name_process(struct bench *b, unsigned conn, const char *name)
 	correlator__proc(b->c, &p, b->ts);
 }
 
-static void wait_ms(struct bench *b, int64_t ms)
+static inline void wait_ms(struct bench *b, int64_t ms)
 {
 	b->ts += ms * NS_PER_MS;
 	b->err |= correlator__tick(b->c, b->ts);
@@ -358,8 +360,8 @@ static uint64_t feed(struct bench *b, unsigned conn, unsigned tid, struct op op)
 
 #define S(text) span_str(text)
 
-static uint64_t publish(struct bench *b, unsigned conn, unsigned tid, const char *exchange, const char *key,
-	const char *env, const char *body)
+static inline uint64_t publish(struct bench *b, unsigned conn, unsigned tid, const char *exchange,
+	const char *key, const char *env, const char *body)
 {
 	return feed(b, conn, tid,
 		(struct op){.kind = OP_SEND,
@@ -387,13 +389,13 @@ static uint64_t deliver_as(struct bench *b, unsigned conn, unsigned tid, const c
 			.body = S(body)});
 }
 
-static uint64_t deliver(struct bench *b, unsigned conn, unsigned tid, const char *queue, const char *exchange,
-	const char *key, const char *env, const char *body)
+static inline uint64_t deliver(struct bench *b, unsigned conn, unsigned tid, const char *queue,
+	const char *exchange, const char *key, const char *env, const char *body)
 {
 	return deliver_as(b, conn, tid, queue, "", 0, exchange, key, env, body);
 }
 
-static void settle(struct bench *b, unsigned conn, unsigned tid, uint64_t ref, enum settle how)
+static inline void settle(struct bench *b, unsigned conn, unsigned tid, uint64_t ref, enum settle how)
 {
 	feed(b, conn, tid, (struct op){.kind = OP_SETTLE, .ref = ref, .settle = how, .vhost = S("/")});
 }
@@ -417,7 +419,7 @@ static inline void declare_exchange(struct bench *b, const char *name, const cha
 	topology(b, OP_EXCHANGE_DECLARE, name, "", "", type, "", 0);
 }
 
-static void declare_queue(struct bench *b, const char *name, const char *args)
+static inline void declare_queue(struct bench *b, const char *name, const char *args)
 {
 	topology(b, OP_QUEUE_DECLARE, "", name, "", "", args, 0);
 }

@@ -3,6 +3,7 @@
  * without its queue; such a consumer reads from a "place" without a name until what it gets tells which queue
  * that is.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,9 +35,19 @@ static int consumer_row(struct correlator *c, const struct consumer *k, int64_t 
 	return c->out.consumer ? c->out.consumer(c->out.ctx, &r) : 0;
 }
 
+/* A member of a Kafka group reads several topics under one client id. */
+static struct span tag_of(struct correlator *c, const struct opctx *x)
+{
+	if (x->op->dest != DEST_LOG)
+		return x->op->consumer;
+	buf_clear(&c->text);
+	buf_printf(&c->text, SPAN_FMT "@" SPAN_FMT, SPAN_ARG(x->op->consumer), SPAN_ARG(x->op->exchange));
+	return buf_span(&c->text);
+}
+
 static struct consumer *consumer_find(struct correlator *c, const struct opctx *x)
 {
-	struct str *tag = intern_find(&c->strings, x->op->consumer);
+	struct str *tag = intern_find(&c->strings, tag_of(c, x));
 
 	return tag ? map_ptr(&c->consumers, consumer_key(x->conn, x->op->channel, tag)) : NULL;
 }
@@ -45,7 +56,7 @@ static struct consumer *consumer_find(struct correlator *c, const struct opctx *
 static int consumer_new(struct correlator *c, struct opctx *x, struct queue *q, struct consumer **ret)
 {
 	struct consumer *k = calloc(1, sizeof(*k));
-	struct str *tag = intern_get(&c->strings, x->op->consumer);
+	struct str *tag = intern_get(&c->strings, tag_of(c, x));
 
 	if (!k || !tag)
 		goto fail;
@@ -88,6 +99,67 @@ static int consumer_end(struct correlator *c, struct consumer *k, int64_t ts_ns)
 	return err;
 }
 
+/* "orders.*" + "/workers" of a queue group, else who listens: each has a copy of its own. */
+static int channel_place(struct correlator *c, struct opctx *x, struct queue **ret)
+{
+	const struct op *op = x->op;
+	struct process *p = x->process;
+	const struct conn *k = &x->conn->info;
+	char address[INET6_ADDRSTRLEN];
+	int err;
+
+	buf_clear(&c->text);
+	buf_put_span(&c->text, op->exchange);
+	buf_putc(&c->text, '/');
+	if (op->queue_known)
+		buf_put_span(&c->text, op->queue);
+	else if (p)
+		buf_printf(&c->text, "%s:%u", p->info.service, p->info.pid);
+	else if (inet_ntop(k->family, k->client_addr, address, sizeof(address)))
+		buf_printf(&c->text, "%s:%u", address, k->client_port);
+	else
+		buf_printf(&c->text, "connection %llu", (unsigned long long)x->conn->id);
+	err = queue_get(c, x->space, buf_span(&c->text), ret);
+	if (err)
+		return err;
+	queue_alive(c, *ret);
+	(*ret)->auto_delete = !op->queue_known;
+	return 0;
+}
+
+int consumer_channel(struct correlator *c, struct opctx *x, struct queue **ret)
+{
+	struct consumer *k = consumer_find(c, x);
+	int err = 0;
+
+	if (k)
+		*ret = k->queue;
+	else
+		err = channel_place(c, x, ret);
+	if (err)
+		return err;
+	queue_ref(*ret);
+	if (k || !x->op->consumer.n)
+		return 0;
+	queue_ref(*ret);
+	err = consumer_new(c, x, *ret, &k);
+	if (err)
+		queue_put(c, *ret);
+	return err;
+}
+
+static int subscribed_to(struct correlator *c, struct opctx *x, struct queue **ret)
+{
+	switch (x->op->dest) {
+	case DEST_LOG:
+		return log_subscribe(c, x, ret);
+	case DEST_CHANNEL:
+		return channel_place(c, x, ret);
+	default:
+		return queue_get(c, x->space, x->op->queue, ret);
+	}
+}
+
 int consumer_subscribe(struct correlator *c, struct opctx *x)
 {
 	struct consumer *k = consumer_find(c, x);
@@ -99,7 +171,7 @@ int consumer_subscribe(struct correlator *c, struct opctx *x)
 		if (err)
 			return err;
 	}
-	err = queue_get(c, x->space, x->op->queue, &q);
+	err = subscribed_to(c, x, &q);
 	if (err)
 		return err;
 	queue_alive(c, q);
@@ -114,7 +186,10 @@ int consumer_subscribe(struct correlator *c, struct opctx *x)
 int consumer_unsubscribe(struct correlator *c, struct opctx *x)
 {
 	struct consumer *k = consumer_find(c, x);
+	int err = x->op->dest == DEST_LOG ? log_unsubscribe(c, x) : 0;
 
+	if (err)
+		return err;
 	return k ? consumer_end(c, k, x->op->ts_ns) : 0;
 }
 

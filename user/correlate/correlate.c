@@ -55,7 +55,9 @@ void correlator__free(struct correlator *c)
 	cause_free(c);
 	flow_free(c);
 	route_free(c);
+	log_free_members(c);
 	topology_free(c);
+	log_free(c);
 	actors_free(c);
 	intern_free(&c->strings);
 	buf_free(&c->text);
@@ -121,6 +123,8 @@ static int dispatch(struct correlator *c, struct opctx *x)
 		return receive_op(c, x);
 	case OP_SETTLE:
 		return settle_op(c, x);
+	case OP_DELETE:
+		return log_delete(c, x);
 	case OP_SUBSCRIBE:
 		return consumer_subscribe(c, x);
 	case OP_UNSUBSCRIBE:

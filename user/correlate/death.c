@@ -98,6 +98,71 @@ static int dead_letter(struct correlator *c, struct copy *cp, int64_t ts_ns, boo
 	return link_add(c, cp->m->id, m->id, LINK_DEAD_LETTER_OF, confidence, buf_cstr(&c->text));
 }
 
+static bool ends_with(struct span s, const char *end)
+{
+	size_t n = strlen(end);
+
+	return s.n >= n && !memcmp(s.p + s.n - n, end, n);
+}
+
+/* A consumer that moved it took it from its group's copy. */
+static int moved_from_group(struct correlator *c, struct opctx *x, struct message *old, struct message *m)
+{
+	const struct moved *mv = &c->env.moved;
+	struct op reject = *x->op;
+	struct opctx y = *x;
+
+	for (struct copy *cp = old->copies; cp; cp = cp->next) {
+		struct span q = str_span(cp->q->name);
+		struct inop *in = cp->inop;
+
+		if (cp->state != STATE_DELIVERED || cp->withdrawn ||
+			(mv->group.n ? q.n <= mv->group.n || q.p[q.n - mv->group.n - 1] != '/' ||
+						!span_eq(span_sub(q, q.n - mv->group.n, q.n), mv->group)
+				     : cp->consumer != (x->process ? x->process->id : 0)))
+			continue;
+		cp->settle = SETTLE_REJECT;
+		cp->settled_ns = x->op->ts_ns;
+		cp->dead_letter = m->id;
+		cp->inop = NULL;
+		copy_set(c, cp, STATE_DEAD_LETTERED);
+		reject.kind = OP_SETTLE;
+		reject.settle = SETTLE_REJECT;
+		y.op = &reject;
+		return in && !in->settled_ns ? cause_settled(c, in, &y) : 0;
+	}
+	return 0;
+}
+
+/* Kafka has no dead letters of its own: consumers, Connect and Streams move them, and say so in headers. */
+int death_by_client(struct correlator *c, struct opctx *x, struct message *m, bool *ret)
+{
+	struct moved *mv = &c->env.moved;
+	struct span to = str_span(m->exchange);
+	struct message *old;
+	int err;
+
+	if (m->dest != DEST_LOG || !mv->topic.n || !mv->partition.n || !mv->offset.n)
+		return 0;
+	if (ends_with(to, "-dlt") || ends_with(to, ".DLT") || ends_with(to, "-dlq") || ends_with(to, ".dlq"))
+		mv->dead = true;
+	m->dead = mv->dead;
+	buf_clear(&c->text);
+	buf_printf(&c->text, SPAN_FMT "-" SPAN_FMT, SPAN_ARG(mv->topic), SPAN_ARG(mv->partition));
+	old = buf_ok(&c->text) ? log_message(c, m->space, buf_span(&c->text), mv->offset) : NULL;
+	if (!old || old == m)
+		return 0;
+	*ret = true;
+	err = mv->dead ? moved_from_group(c, x, old, m) : 0;
+	if (err)
+		return err;
+	buf_clear(&c->text);
+	buf_printf(&c->text, "headers name topic " SPAN_FMT ", partition " SPAN_FMT ", offset " SPAN_FMT,
+		SPAN_ARG(mv->topic), SPAN_ARG(mv->partition), SPAN_ARG(mv->offset));
+	return link_add(
+		c, old->id, m->id, mv->dead ? LINK_DEAD_LETTER_OF : LINK_RETRY_OF, 0.999, buf_cstr(&c->text));
+}
+
 int death_by_reject(struct correlator *c, struct copy *cp, int64_t ts_ns)
 {
 	char who[96];

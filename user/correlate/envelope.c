@@ -194,6 +194,42 @@ static void read_traceparent(struct envelope *e, struct span v)
 		add_travel(e, id);
 }
 
+/* Headers by which clients of Kafka say where they moved a message from (messaging.md 6.5). */
+static const struct {
+	const char *prefix;
+	bool dead;
+} moves[] = {
+	{"kafka_dlt-original-", true},                            /* Spring */
+	{"kafka_original-", false},                               /* its retry topics */
+	{"__connect.errors.", true}, {"__streams.errors.", true}, /* KIP-1034 */
+};
+
+static bool read_moved(struct envelope *e, struct span name, struct span value)
+{
+	struct moved *m = &e->moved;
+
+	if (span_is(name, "kafka_dlt-original-consumer-group")) {
+		m->group = keep(e, value);
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(moves); i++) {
+		struct span rest;
+
+		if (!span_starts(name, moves[i].prefix))
+			continue;
+		rest = span_sub(name, strlen(moves[i].prefix), SIZE_MAX);
+		if (span_is(rest, "topic"))
+			m->topic = keep(e, value);
+		else if (span_is(rest, "partition"))
+			m->partition = keep(e, value);
+		else if (span_is(rest, "offset"))
+			m->offset = keep(e, value);
+		m->dead |= moves[i].dead;
+		return true;
+	}
+	return false;
+}
+
 static void read_property(struct envelope *e, struct span name, struct span value)
 {
 	if (span_is(name, "message-id"))
@@ -213,6 +249,12 @@ static void read_header(struct envelope *e, struct span name, struct span value)
 			e->cc[e->ncc++] = keep(e, value);
 	} else if (span_is(name, "evtrace-replay-of")) {
 		e->replay_of = parse_message_id(value);
+	} else if (span_is(name, "kafka_replyTopic")) {
+		e->reply_to = keep(e, value);
+	} else if (span_is(name, "kafka_correlationId")) {
+		e->correlation_id = keep(e, value);
+	} else if (read_moved(e, name, value)) {
+		return;
 	} else if (span_is(name, "traceparent")) {
 		read_traceparent(e, value);
 	} else if (one_of(name, cause_names, ARRAY_LEN(cause_names))) {
@@ -336,6 +378,8 @@ struct values *values_of(const struct envelope *e, const struct op *op, uint64_t
 	add(v, VALUE_ANSWER, e->correlation_id, 0);
 	if (!span_eq(e->message_id, e->correlation_id))
 		add(v, VALUE_ANSWER, e->message_id, 0);
+	if (op->dest == DEST_CHANNEL)
+		add(v, VALUE_ANSWER, e->reply_to, 0);
 	add(v, VALUE_TRACE, e->trace_id, 0);
 	/* Short bodies are alike by chance. */
 	if (op->body_size >= 16)

@@ -319,7 +319,7 @@ static int name_copy(struct correlator *c, struct copy *cp, struct queue *real)
 }
 
 /* The place is @real: all that came out of it came out of there. Walks over all messages, once a consumer. */
-static int place_resolve(struct correlator *c, struct queue *place, struct queue *real)
+int place_resolve(struct correlator *c, struct queue *place, struct queue *real)
 {
 	queue_ref(place);
 	map_for_each (&c->messages, slot) {

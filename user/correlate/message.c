@@ -37,12 +37,14 @@ static enum msg_state summary(const struct message *m)
 
 static bool is_done(const struct message *m)
 {
+	/* Whoever was not subscribed when it came will never get it. */
+	bool passing = m->dest == DEST_CHANNEL;
 	unsigned open = m->in_state[STATE_UNKNOWN] + m->in_state[STATE_QUEUED] +
 			m->in_state[STATE_DELIVERED] + m->in_state[STATE_REQUEUED];
 
 	if (m->own == STATE_RETURNED)
 		return true;
-	return !open && (m->ncopies || m->routes == ROUTES_DECLARED);
+	return !open && (m->ncopies || m->routes == ROUTES_DECLARED || passing);
 }
 
 static void settle_in_life(struct correlator *c, struct message *m)
@@ -89,6 +91,7 @@ void copy_set(struct correlator *c, struct copy *cp, enum msg_state st)
 	if (waits && !cp->withdrawn)
 		list_add_tail(&cp->q->waiting, &cp->waiting);
 	list_del(&cp->lane);
+	log_copy(c, cp);
 	copy_touch(c, cp);
 	message_touch(c, cp->m);
 }
@@ -119,6 +122,7 @@ struct message *message_new(struct correlator *c, struct space *s)
 	list_init(&m->dirty);
 	list_init(&m->life);
 	list_init(&m->of_group);
+	list_init(&m->of_journal);
 	list_init(&m->inops);
 	m->copies_end = &m->copies;
 	m->space = s;
@@ -139,6 +143,7 @@ struct message *message_new(struct correlator *c, struct space *s)
 static void copy_free(struct correlator *c, struct copy *cp)
 {
 	cause_forget_copy(c, cp);
+	log_forget_copy(c, cp);
 	list_del(&cp->dirty);
 	list_del(&cp->waiting);
 	list_del(&cp->lane);
@@ -155,6 +160,7 @@ static void message_free(struct correlator *c, struct message *m)
 		next = cp->next;
 		copy_free(c, cp);
 	}
+	log_forget(c, m);
 	map_del(&c->messages, m->id);
 	if (m->send_op)
 		map_del(&c->sends, m->send_op);
@@ -230,6 +236,7 @@ struct copy *copy_new(struct correlator *c, struct message *m, struct queue *q, 
 	list_init(&cp->dirty);
 	list_init(&cp->waiting);
 	list_init(&cp->lane);
+	list_init(&cp->of_position);
 	cp->m = m;
 	cp->q = q;
 	queue_ref(q);
@@ -255,6 +262,7 @@ void copy_move(struct correlator *c, struct copy *cp, struct queue *q)
 	queue_put(c, old);
 	if (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED)
 		list_add_tail(&q->waiting, &cp->waiting);
+	log_copy(c, cp);
 	copy_touch(c, cp);
 	message_touch(c, cp->m);
 }
@@ -269,6 +277,7 @@ void copy_withdraw(struct correlator *c, struct copy *cp)
 	/* Kept in its message's list until that goes: its row has to be taken back. */
 	cp->withdrawn = true;
 	cp->state = STATE_UNKNOWN;
+	log_forget_copy(c, cp);
 	copy_touch(c, cp);
 	message_touch(c, cp->m);
 }
@@ -283,8 +292,11 @@ static int message_row(struct correlator *c, struct message *m)
 		.proto = m->proto,
 		.vhost = str_span(m->space->vhost),
 		.exchange = str_span(m->exchange),
+		.dest = m->dest,
 		.routing_key = str_span(m->key),
 		.type = str_span(m->type),
+		.log = m->journal ? str_span(m->journal->name) : SPAN_EMPTY,
+		.mid = str_span(m->mid),
 		.sent_ns = m->sent_ns,
 		.first_ns = m->first_ns,
 		.process = m->process,
@@ -373,6 +385,7 @@ int correlator__restore_message(struct correlator *c, const struct message_rec *
 	struct space *s = b ? space_of(c, b, r->vhost) : NULL;
 	struct message *m;
 	uint64_t next = c->next.message;
+	int err;
 
 	if (!s || message_by_id(c, r->id) || !r->id)
 		return 0;
@@ -400,6 +413,7 @@ int correlator__restore_message(struct correlator *c, const struct message_rec *
 	m->one_of = r->one_of;
 	m->code = r->code;
 	m->state = r->state;
+	m->dest = r->dest;
 	m->own = r->state <= STATE_RETURNED   ? r->state
 		 : r->flags & MSGF_CONFIRMED  ? STATE_CONFIRMED
 		 : r->origin == ORIGIN_CLIENT ? STATE_SENT
@@ -415,6 +429,9 @@ int correlator__restore_message(struct correlator *c, const struct message_rec *
 	m->type = intern_get(&c->strings, r->type);
 	if (!m->exchange || !m->key || !m->type)
 		return -ENOMEM;
+	err = log_restore(c, m, r->log, r->mid);
+	if (err)
+		return err;
 	return m->fingerprint && !(m->flags & OPF_GAP) ? flow_restore(c, m, r->flow) ?: group_add(c, m)
 						       : flow_restore(c, m, r->flow);
 }
@@ -430,7 +447,7 @@ int correlator__restore_copy(struct correlator *c, const struct copy_rec *r)
 	if (!m)
 		return 0;
 	if (r->queue.n) {
-		err = queue_get(c, m->space, r->queue, &q);
+		err = log_restore_queue(c, m, r->queue, &q);
 		if (err)
 			return err;
 	} else {

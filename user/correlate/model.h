@@ -4,6 +4,7 @@
  *   who     processes, connections, brokers and their virtual hosts: actors.c, consumers.c
  *   where   exchanges, queues, bindings: topology.c; which queues a publish reaches: route.c
  *   what    messages and their copies: message.c; which delivery belongs to which send: identity.c
+ *   log     destinations that keep and number what they get, and the groups that read them: log.c
  *   settle  deliveries and settlement: settle.c; dead letters: death.c
  *   why     which taken message caused a send: cause.c, values.c, score.c; links and flows: flow.c
  */
@@ -122,10 +123,33 @@ struct queue {
 	int64_t ttl_ms, max_length;
 	uint32_t consumers, refs;
 	uint64_t mark;
+	/* of a group that reads a topic or stream; see log.c */
+	struct topic *topic;
+	struct list of_topic;
+	struct str *filter;
+	bool ambiguous; /* a place without a name that may be several groups, for good */
 	/* for a place without a name: the queues that it may be; see identity.c */
 	struct queue **cands;
 	uint32_t ncands;
 	bool narrowed;
+};
+
+/* What groups read: a Kafka topic, a stream. */
+struct topic {
+	struct space *space;
+	struct str *name;
+	struct list groups; /* by queue.of_topic */
+	struct list journals;
+	uint32_t refs;
+};
+
+/* Where a broker numbers messages: a partition of a topic, a stream. */
+struct journal {
+	struct topic *topic;
+	struct str *name;
+	struct list of_topic;
+	struct list messages; /* as they were met, by message.of_journal */
+	uint32_t refs;
 };
 
 struct header_match;
@@ -179,12 +203,15 @@ struct values {
 
 struct message {
 	struct list dirty, life; /* life: correlator.open, done or done_open */
-	struct list of_group;
+	struct list of_group, of_journal;
 	struct copy *copies, **copies_end;
 	struct group *group;
 	struct space *space;
 	struct str *exchange, *key, *type;
-	struct flow *flow; /* NULL: its own id */
+	struct journal *journal; /* NULL: not known to be in one */
+	struct str *mid;         /* its name there; NULL: not known */
+	uint64_t at[2];          /* the same as numbers, if `ordered` */
+	struct flow *flow;       /* NULL: its own id */
 	struct values *values;
 	struct travels *travels; /* who carried its travelling ids before */
 	struct pending *pending; /* its cause is not decided yet */
@@ -201,12 +228,15 @@ struct message {
 	enum routes routes;
 	bool inferred;    /* made by the broker, and not seen on the wire yet */
 	uint8_t expiries; /* inferred one after the other until it came to be */
-	bool dead;        /* made by a rejection or a full queue: shown as dead-lettered while it waits */
+	enum dest dest;
+	bool ordered;
+	bool dead; /* made by a rejection or a full queue: shown as dead-lettered while it waits */
 	bool stored;
 };
 
 struct copy {
-	struct list dirty, waiting, lane;
+	struct list dirty, waiting, lane, of_position;
+	struct position *position; /* see log.c */
 	struct copy *next;
 	struct message *m;
 	struct queue *q;
@@ -245,6 +275,12 @@ struct group {
 
 /* --- reading operations --- */
 
+/* Where a client that moved a message took it from (Spring, Connect and Streams on Kafka). */
+struct moved {
+	struct span topic, partition, offset, group;
+	bool dead; /* to where dead letters go, else to be tried again */
+};
+
 struct death {
 	struct span queue, reason, exchange, keys[4];
 	unsigned nkeys;
@@ -262,6 +298,7 @@ struct envelope {
 	struct death deaths[MAX_DEATHS]; /* newest first */
 	unsigned ndeaths;
 	uint64_t death_total;
+	struct moved moved;
 	struct span own[4]; /* ids by which other messages may name this one */
 	unsigned nown;
 	struct identifier ids[MAX_IDENTIFIERS];
@@ -396,6 +433,7 @@ struct correlator {
 	struct reached reached;
 
 	struct map messages, sends, groups;
+	struct map topics, journals, named, members, positions; /* log.c */
 	struct list open, done, done_open; /* done_open: settled, but other copies may turn up */
 	struct list dirty_messages, dirty_copies;
 
@@ -434,6 +472,8 @@ int consumer_unsubscribe(struct correlator *c, struct opctx *x);
 int consumers_end(struct correlator *c, struct connection *cn, int64_t ts_ns);
 /* The place that a delivery without a known queue came from. */
 int consumer_place(struct correlator *c, struct opctx *x, struct queue **ret);
+/* The place of one that is subscribed to a channel. *ret holds a reference. */
+int consumer_channel(struct correlator *c, struct opctx *x, struct queue **ret);
 int consumer_met(struct correlator *c, struct opctx *x, struct queue *q);
 /* An unknown place turns out to be @real. */
 int consumers_resolve(struct correlator *c, struct queue *place, struct queue *real);
@@ -514,7 +554,35 @@ int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, str
 /* @m was delivered from @place: its known copies may be the one that was, so their state is open. */
 void place_doubt(struct correlator *c, struct queue *place, struct message *m);
 
+int place_resolve(struct correlator *c, struct queue *place, struct queue *real);
+
+/* log.c */
+bool subject_matches(struct span pattern, struct span subject);
+int log_sent(struct correlator *c, struct opctx *x, struct message *m);
+int log_route(struct correlator *c, struct message *m);
+int log_name(struct correlator *c, struct opctx *x, struct message *m);
+struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint);
+struct message *log_message(struct correlator *c, struct space *s, struct span log, struct span mid);
+int log_delivery_queue(struct correlator *c, struct opctx *x, struct queue **ret);
+int log_taken_over(struct correlator *c, struct opctx *x, struct copy *cp);
+int log_settle(struct correlator *c, struct opctx *x);
+int log_delete(struct correlator *c, struct opctx *x);
+/* 1: for the others to do. */
+int log_topology(struct correlator *c, struct opctx *x);
+int log_subscribe(struct correlator *c, struct opctx *x, struct queue **ret);
+int log_unsubscribe(struct correlator *c, struct opctx *x);
+/* The state or the queue of @cp changed. */
+int log_copy(struct correlator *c, struct copy *cp);
+void log_forget(struct correlator *c, struct message *m);
+void log_forget_copy(struct correlator *c, struct copy *cp);
+void log_leave_topic(struct correlator *c, struct queue *q);
+int log_restore(struct correlator *c, struct message *m, struct span log, struct span mid);
+int log_restore_queue(struct correlator *c, struct message *m, struct span name, struct queue **ret);
+void log_free_members(struct correlator *c);
+void log_free(struct correlator *c);
+
 /* settle.c */
+int settle_copy(struct correlator *c, struct copy *cp, const struct op *op);
 int send_op(struct correlator *c, struct opctx *x);
 int confirm_op(struct correlator *c, struct opctx *x);
 int receive_op(struct correlator *c, struct opctx *x);
@@ -525,6 +593,7 @@ int message_route(struct correlator *c, struct message *m, const struct span *ke
 
 /* death.c */
 int death_by_reject(struct correlator *c, struct copy *cp, int64_t ts_ns);
+int death_by_client(struct correlator *c, struct opctx *x, struct message *m, bool *ret);
 int death_sweep(struct correlator *c); /* what outlived its queue's time to live */
 /* A delivery with x-death that fits no message that is known: *ret is the dead letter, or NULL. */
 int death_delivered(struct correlator *c, struct opctx *x, uint64_t fingerprint, struct message **ret);

@@ -55,6 +55,8 @@ static int route_send(struct correlator *c, struct message *m, const struct op *
 	unsigned nkeys = 1;
 	struct exchange *x;
 
+	if (m->dest != DEST_ROUTED)
+		return log_route(c, m);
 	if (op)
 		for (unsigned i = 0; i < e->ncc && nkeys < MAX_KEYS; i++)
 			keys[nkeys++] = e->cc[i];
@@ -101,6 +103,7 @@ static int describe(
 	m->key = key;
 	m->type = type;
 	m->proto = op->proto;
+	m->dest = op->dest;
 	m->first_ns = op->ts_ns;
 	m->fingerprint = fp;
 	m->body_hash = body;
@@ -203,7 +206,7 @@ int send_op(struct correlator *c, struct opctx *x)
 	uint64_t body, fp = fingerprint_of(x->proto, op, &body);
 	struct message *m = NULL;
 	struct group *g = NULL;
-	bool adopted;
+	bool adopted, moved = false;
 	int err = 0;
 
 	envelope_read(&c->env, x->proto, op, true);
@@ -218,6 +221,9 @@ int send_op(struct correlator *c, struct opctx *x)
 		return err;
 	x->m = m;
 	sent_by(m, x);
+	err = log_sent(c, x, m);
+	if (err)
+		return err;
 	if (map_put_ptr(&c->sends, m->send_op, m))
 		return -ENOMEM;
 	/* In a transaction it counts from the commit on. */
@@ -229,8 +235,10 @@ int send_op(struct correlator *c, struct opctx *x)
 		err = note_replay(c, m);
 	if (!err && !adopted)
 		err = note_resend(c, m);
+	if (!err)
+		err = death_by_client(c, x, m, &moved);
 	message_touch(c, m);
-	return err ? err : cause_sent(c, x, m);
+	return err || moved ? err : cause_sent(c, x, m);
 }
 
 /* --- confirm, return --- */
@@ -249,7 +257,7 @@ static int given_back(struct correlator *c, struct message *m, bool refused, uin
 			copy_set(c, cp, STATE_RETURNED);
 		}
 	message_touch(c, m);
-	return had_routes && !refused ? contradict(c, m, NULL) : 0;
+	return had_routes && !refused && m->dest == DEST_ROUTED ? contradict(c, m, NULL) : 0;
 }
 
 int confirm_op(struct correlator *c, struct opctx *x)
@@ -263,6 +271,9 @@ int confirm_op(struct correlator *c, struct opctx *x)
 	x->m = m;
 	if (op->kind == OP_RETURN || op->flags & OPF_NEGATIVE)
 		return given_back(c, m, op->kind == OP_CONFIRM, op->code);
+	err = log_name(c, x, m);
+	if (err || op->flags & OPF_STORED)
+		return err;
 	m->flags |= MSGF_CONFIRMED;
 	if (m->own == STATE_SENT) {
 		m->own = STATE_CONFIRMED;
@@ -282,6 +293,10 @@ static int delivery_queue(struct correlator *c, struct opctx *x, struct queue **
 	struct queue *q;
 	int err;
 
+	if (op->dest == DEST_LOG)
+		return log_delivery_queue(c, x, ret);
+	if (op->dest == DEST_CHANNEL)
+		return consumer_channel(c, x, ret);
 	if (op->queue_known) {
 		err = queue_get(c, x->space, op->queue, &q);
 		if (!err) {
@@ -309,8 +324,15 @@ static int known_message(
 {
 	const struct op *op = x->op;
 	uint32_t deaths = deaths_of(&c->env);
-	struct group *g = group_find(c, x->space, op->exchange, op->routing_key, fp, deaths);
+	struct group *g;
 	int err;
+
+	if (op->dest == DEST_LOG) {
+		ret->m = log_find(c, x, fp);
+		ret->copy = ret->m ? copy_find(ret->m, q) : NULL;
+		return ret->m ? log_name(c, x, ret->m) : 0;
+	}
+	g = group_find(c, x->space, op->exchange, op->routing_key, fp, deaths);
 
 	if ((g && join_delivery(g, q, x, ret)) || !deaths)
 		return 0;
@@ -329,11 +351,12 @@ static int delivered_message(struct correlator *c, struct opctx *x, struct queue
 {
 	const struct op *op = x->op;
 	uint64_t body, fp = fingerprint_of(x->proto, op, &body);
+	bool moved = false;
 	int err = 0;
 
 	*ret = (struct join){0};
 	envelope_deaths(&c->env, x->proto, op);
-	if (!(op->flags & OPF_GAP))
+	if (!(op->flags & OPF_GAP) || op->mid.n)
 		err = known_message(c, x, q, fp, ret);
 	if (ret->m && !ret->m->body_hash)
 		ret->m->body_hash = body; /* not restored */
@@ -341,11 +364,15 @@ static int delivered_message(struct correlator *c, struct opctx *x, struct queue
 		return err;
 	envelope_read(&c->env, x->proto, op, true);
 	err = message_met(c, x, fp, body, &ret->m);
+	if (!err)
+		err = log_name(c, x, ret->m);
 	if (err)
 		return err;
 	ret->m->origin = c->env.ndeaths ? ORIGIN_BROKER : ORIGIN_UNSEEN;
 	err = note_replay(c, ret->m);
-	return err ? err : travel_link(c, ret->m);
+	if (!err)
+		err = death_by_client(c, x, ret->m, &moved);
+	return err || moved ? err : travel_link(c, ret->m);
 }
 
 static int delivered_copy(struct correlator *c, struct opctx *x, struct queue *q, struct join *j)
@@ -355,6 +382,8 @@ static int delivered_copy(struct correlator *c, struct opctx *x, struct queue *q
 	struct copy *cp = j->copy;
 	int err = 0;
 
+	if (!cp && m->dest == DEST_LOG) /* made when the broker's name for it was told */
+		cp = copy_find(m, q);
 	if (!cp) {
 		bool waits = m->in_state[STATE_QUEUED] || m->in_state[STATE_UNKNOWN];
 
@@ -367,7 +396,13 @@ static int delivered_copy(struct correlator *c, struct opctx *x, struct queue *q
 		if (!cp)
 			return -ENOMEM;
 	}
+	if (m->dest == DEST_LOG)
+		err = log_taken_over(c, x, cp);
+	if (err)
+		return err;
 	cp->deliveries++;
+	if (cp->deliveries < op->delivery)
+		cp->deliveries = op->delivery;
 	cp->delivered_ns = op->ts_ns;
 	if (!cp->first_delivered_ns)
 		cp->first_delivered_ns = op->ts_ns;
@@ -436,7 +471,7 @@ static int returned_to_queue(struct correlator *c, struct copy *cp)
 	return 0;
 }
 
-static int settle_copy(struct correlator *c, struct copy *cp, const struct op *op)
+int settle_copy(struct correlator *c, struct copy *cp, const struct op *op)
 {
 	cp->settle = op->settle;
 	cp->settled_ns = op->ts_ns;
@@ -464,10 +499,14 @@ int settle_op(struct correlator *c, struct opctx *x)
 	struct inop *in = x->op->ref ? map_ptr(&c->inops, x->op->ref) : NULL;
 	int err = 0;
 
+	if (x->op->dest == DEST_LOG && !in)
+		return log_settle(c, x);
 	if (!in || in->settled_ns)
 		return 0;
 	x->m = in->m;
 	x->copy = in->copy;
+	if (x->op->settle == SETTLE_PROGRESS)
+		return 0;
 	/* An older delivery of a copy that is with another consumer by now changes nothing about it. */
 	if (in->copy && in->copy->inop == in)
 		err = settle_copy(c, in->copy, x->op);

@@ -150,6 +150,7 @@ struct queue *queue_new_place(struct correlator *c, struct space *s)
 	list_init(&q->waiting);
 	list_init(&q->owned);
 	list_init(&q->with_ttl);
+	list_init(&q->of_topic);
 	q->refs = 1;
 	return q;
 }
@@ -160,6 +161,7 @@ static void queue_free(struct correlator *c, struct queue *q)
 		map_del(&c->queues, name_key(q->space, q->name));
 	list_del(&q->owned);
 	list_del(&q->with_ttl);
+	log_leave_topic(c, q);
 	intern_put(&c->strings, q->name);
 	intern_put(&c->strings, q->dlx);
 	intern_put(&c->strings, q->dlk);
@@ -508,6 +510,10 @@ static int bind_op(struct correlator *c, struct opctx *x, bool to_exchange, bool
 
 int topology_op(struct correlator *c, struct opctx *x)
 {
+	int done = x->op->dest == DEST_LOG ? log_topology(c, x) : 1;
+
+	if (done <= 0)
+		return done;
 	switch (x->op->kind) {
 	case OP_EXCHANGE_DECLARE:
 		return exchange_declare(c, x);

@@ -236,19 +236,25 @@ static void compare_cause(struct compare *x, const struct envelope *env)
 	}
 }
 
-/* Sent to where the cause asked for its answer, and with its id. */
-static void compare_answer(struct compare *x, const struct envelope *env, struct span key)
+/* Sent to where the cause asked for its answer, and with its id. NATS has an address for each request instead
+ * of an id. */
+static void compare_answer(struct compare *x, const struct envelope *env, const struct op *op)
 {
-	uint64_t to = reply_address(key);
+	struct span address = op->dest == DEST_ROUTED ? op->routing_key : op->exchange;
+	bool by_address = op->dest == DEST_CHANNEL && !env->correlation_id.n;
+	uint64_t to = reply_address(address);
 
-	each_holder (x, value_hash(VALUE_ANSWER, env->correlation_id), n) {
+	each_holder (x, value_hash(VALUE_ANSWER, by_address ? address : env->correlation_id), n) {
 		struct candidate *k = n->inop->values->reply_to == to ? candidate_for(x, e, n->inop) : NULL;
 
 		if (!k || k->evidence & EV_REPLY)
 			continue;
 		note(k, EV_REPLY, 6.9, 6.9);
-		say(k, "answer to its reply-to, correlation-id=" SPAN_FMT,
-			SPAN_ARG(span_sub(env->correlation_id, 0, 40)));
+		if (by_address)
+			say(k, "answer to its reply-to");
+		else
+			say(k, "answer to its reply-to, correlation-id=" SPAN_FMT,
+				SPAN_ARG(span_sub(env->correlation_id, 0, 40)));
 	}
 }
 
@@ -320,8 +326,8 @@ void values_compare(struct correlator *c, struct opctx *op, const struct process
 
 	if (env->cause.n)
 		compare_cause(&x, env);
-	if (env->correlation_id.n)
-		compare_answer(&x, env, op->op->routing_key);
+	if (env->correlation_id.n || op->op->dest == DEST_CHANNEL)
+		compare_answer(&x, env, op->op);
 	if (env->trace_id.n)
 		compare_trace(&x, env);
 	for (uint32_t i = 0; v && i < v->n; i++)

@@ -1,0 +1,457 @@
+/*
+ * Topics, streams and channels: the broker's own name joins both sides in whatever order they are seen, each
+ * group has a copy, positions settle what is before them, readers are told apart from groups.
+ */
+#include "test_correlate.h"
+
+static uint64_t produce(struct bench *b, unsigned conn, const char *topic, const char *partition,
+	const char *env, const char *body)
+{
+	char log[64];
+
+	snprintf(log, sizeof(log), *partition ? "%s-%s" : "%s", topic, partition);
+	return feed(b, conn, 1,
+		(struct op){.kind = OP_SEND,
+			.dest = DEST_LOG,
+			.exchange = S(topic),
+			.routing_key = S(partition),
+			.log = S(log),
+			.envelope = S(env),
+			.body = S(body)});
+}
+
+static void stored(
+	struct bench *b, unsigned conn, uint64_t ref, const char *log, const char *mid, uint32_t flags)
+{
+	feed(b, conn, 1,
+		(struct op){.kind = OP_CONFIRM,
+			.dest = DEST_LOG,
+			.ref = ref,
+			.flags = flags,
+			.exchange = S("orders"),
+			.log = S(log),
+			.mid = S(mid)});
+}
+
+/* @group NULL: a fetch, which does not say for whom. */
+static uint64_t fetch(struct bench *b, unsigned conn, const char *client, const char *group,
+	const char *partition, const char *mid, const char *env, const char *body)
+{
+	char log[64];
+
+	snprintf(log, sizeof(log), *partition ? "orders-%s" : "orders", partition);
+	return feed(b, conn, 1,
+		(struct op){.kind = OP_RECEIVE,
+			.dest = DEST_LOG,
+			.exchange = S("orders"),
+			.routing_key = S(partition),
+			.log = S(log),
+			.mid = S(mid),
+			.consumer = S(client),
+			.queue = S(group),
+			.queue_known = group,
+			.envelope = S(env),
+			.body = S(body)});
+}
+
+static void member(struct bench *b, unsigned conn, enum op_kind kind, const char *client, const char *group)
+{
+	feed(b, conn, 1,
+		(struct op){.kind = kind,
+			.dest = DEST_LOG,
+			.exchange = S("orders"),
+			.queue = S(group),
+			.queue_known = true,
+			.consumer = S(client)});
+}
+
+static void settle_named(struct bench *b, unsigned conn, const char *group, const char *partition,
+	const char *mid, enum settle how, uint32_t flags)
+{
+	char log[64];
+
+	snprintf(log, sizeof(log), *partition ? "orders-%s" : "orders", partition);
+	feed(b, conn, 1,
+		(struct op){.kind = OP_SETTLE,
+			.dest = DEST_LOG,
+			.settle = how,
+			.flags = flags,
+			.exchange = S("orders"),
+			.routing_key = S(partition),
+			.log = S(log),
+			.mid = S(mid),
+			.queue = S(group),
+			.queue_known = true});
+}
+
+static const char *name_of(struct bench *b, uint64_t id)
+{
+	static char text[160];
+
+	snprintf(text, sizeof(text), "%s@%s", b->rows->m[id].log, b->rows->m[id].mid);
+	return text;
+}
+
+/* Kafka: two groups; commits come from connections that never fetched. */
+static void groups_and_positions(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "c-billing", "billing");
+	member(&b, 4, OP_SUBSCRIBE, "c-audit", "audit");
+	for (int i = 0; i < 3; i++) {
+		static const char *const mids[] = {"7", "8", "9"}, *const bodies[] = {"one", "two", "three"};
+
+		stored(&b, 1, produce(&b, 1, "orders", "0", "", bodies[i]), "orders-0", mids[i], 0);
+	}
+	flush(&b);
+	CHECK_STR(name_of(&b, 1), "orders-0@7");
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "queued");
+	CHECK_STR(state_in(&b, 3, "orders/audit"), "queued");
+	CHECK_STR(state_of(&b, 1), "queued");
+	fetch(&b, 3, "c-billing", NULL, "0", "7", "", "one");
+	fetch(&b, 3, "c-billing", NULL, "0", "8", "", "two");
+	settle_named(&b, 5, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+	/* another partition of the same topic says nothing of this one */
+	settle_named(&b, 5, "billing", "1", "100", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "delivered");
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "queued");
+	CHECK_STR(state_in(&b, 2, "orders/audit"), "queued");
+	CHECK_EQ(copies_of(&b, 2), 2);
+	/* committed beyond what was seen to be delivered */
+	settle_named(&b, 5, "billing", "0", "10", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "acked");
+	CHECK_EQ(copy_in(&b, 3, "orders/billing")->deliveries, 0);
+	CHECK_STR(state_in(&b, 3, "orders/audit"), "queued");
+	bench_end(&b);
+}
+
+/* The group behind a fetch is learned later; one client id for two groups stays unknown. */
+static void readers(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	fetch(&b, 3, "rdkafka", NULL, "0", "7", "", "one");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, ""), "delivered");
+	CHECK_EQ(copies_of(&b, 1), 1);
+	member(&b, 3, OP_SUBSCRIBE, "rdkafka", "billing");
+	settle_named(&b, 3, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_EQ(copies_of(&b, 1), 1);
+
+	member(&b, 3, OP_SUBSCRIBE, "rdkafka", "audit");
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "two"), "orders-0", "8", 0);
+	fetch(&b, 3, "rdkafka", NULL, "0", "8", "", "two");
+	flush(&b);
+	CHECK_STR(state_in(&b, 2, ""), "delivered");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "queued");
+	CHECK_STR(state_in(&b, 2, "orders/audit"), "queued");
+	bench_end(&b);
+}
+
+/* A delivery may be seen before the broker's answer, and equal contents may be taken for each other. */
+static void names_in_any_order(void)
+{
+	struct bench b;
+	uint64_t first, second;
+
+	bench_new(&b, NULL);
+	first = produce(&b, 1, "orders", "0", "", "same");
+	second = produce(&b, 1, "orders", "0", "", "same");
+	fetch(&b, 3, "c", NULL, "0", "8", "", "same");
+	stored(&b, 1, first, "orders-0", "7", 0);
+	stored(&b, 1, second, "orders-0", "8", 0);
+	fetch(&b, 3, "c", NULL, "0", "7", "", "same");
+	flush(&b);
+	CHECK_EQ(b.rows->nm - 1, 2);
+	CHECK_STR(name_of(&b, 1), "orders-0@8");
+	CHECK_STR(name_of(&b, 2), "orders-0@7");
+	CHECK_EQ(copies_of(&b, 1), 1);
+	CHECK_EQ(copies_of(&b, 2), 1);
+	CHECK(message(&b, 1)->flags & MSGF_CONFIRMED && message(&b, 2)->flags & MSGF_CONFIRMED);
+	/* sent before we watched, then read by two */
+	fetch(&b, 3, "c", "billing", "0", "3", "", "old");
+	fetch(&b, 4, "d", "audit", "0", "3", "", "old");
+	flush(&b);
+	CHECK_EQ(b.rows->nm - 1, 3);
+	CHECK_EQ(copies_of(&b, 3), 2);
+	CHECK_EQ(message(&b, 3)->origin, ORIGIN_UNSEEN);
+	bench_end(&b);
+}
+
+/* A stream with a pending list: acknowledged by name, claimed by another, given back, deleted. */
+static void pending_lists(void)
+{
+	struct bench b;
+	uint64_t sends[4];
+
+	bench_new(&b, NULL);
+	feed(&b, 3, 1,
+		(struct op){.kind = OP_QUEUE_DECLARE,
+			.dest = DEST_LOG,
+			.exchange = S("orders"),
+			.log = S("orders"),
+			.queue = S("billing"),
+			.queue_known = true});
+	for (int i = 0; i < 4; i++) {
+		static const char *const ids[] = {"5-0", "5-1", "6-0", "10-0"}, *const bodies[] = {"one",
+											"two", "three",
+											"four"};
+
+		sends[i] = produce(&b, 1, "orders", "", "", bodies[i]);
+		stored(&b, 1, sends[i], "orders", ids[i], 0);
+	}
+	fetch(&b, 3, "w1", "billing", "", "5-0", "", "one");
+	fetch(&b, 3, "w1", "billing", "", "5-1", "", "two");
+	settle_named(&b, 5, "billing", "", "5-0", SETTLE_ACK, 0);
+	settle_named(&b, 5, "billing", "", "5-1", SETTLE_PROGRESS, 0);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "delivered");
+	fetch(&b, 4, "w2", "billing", "", "5-1", "", "two"); /* XCLAIM */
+	settle_named(&b, 4, "billing", "", "5-1", SETTLE_REQUEUE, 0);
+	flush(&b);
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "requeued");
+	CHECK_EQ(copy_in(&b, 2, "orders/billing")->deliveries, 2);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "queued");
+	feed(&b, 5, 1,
+		(struct op){.kind = OP_DELETE,
+			.dest = DEST_LOG,
+			.exchange = S("orders"),
+			.log = S("orders"),
+			.mid = S("6-0")});
+	feed(&b, 5, 1,
+		(struct op){.kind = OP_DELETE,
+			.dest = DEST_LOG,
+			.flags = OPF_UP_TO,
+			.exchange = S("orders"),
+			.log = S("orders"),
+			.mid = S("6-0")});
+	flush(&b);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "purged");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "purged");
+	CHECK_STR(state_in(&b, 4, "orders/billing"), "queued");
+	bench_end(&b);
+}
+
+/* Stored by the broker while the transaction is open; what it becomes is told at its end. */
+static void transactions(void)
+{
+	struct bench b;
+	uint64_t yes, no;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "c", "billing");
+	for (int i = 0; i < 2; i++) {
+		struct op op = {.kind = OP_SEND,
+			.dest = DEST_LOG,
+			.flags = OPF_TX,
+			.exchange = S("orders"),
+			.routing_key = S("0"),
+			.log = S("orders-0"),
+			.body = S(i ? "no" : "yes")};
+		uint64_t ref = feed(&b, 1, 1, op);
+
+		stored(&b, 1, ref, "orders-0", i ? "8" : "7", OPF_TX | OPF_STORED);
+		if (i)
+			no = ref;
+		else
+			yes = ref;
+	}
+	flush(&b);
+	CHECK_STR(state_of(&b, 1), "sent");
+	CHECK_STR(name_of(&b, 1), "orders-0@7");
+	feed(&b, 1, 1, (struct op){.kind = OP_CONFIRM, .dest = DEST_LOG, .ref = yes, .flags = OPF_TX});
+	feed(&b, 1, 1,
+		(struct op){.kind = OP_CONFIRM, .dest = DEST_LOG, .ref = no, .flags = OPF_TX | OPF_NEGATIVE});
+	flush(&b);
+	CHECK_STR(state_of(&b, 1), "queued");
+	CHECK_STR(state_of(&b, 2), "returned");
+	CHECK(message(&b, 2)->flags & MSGF_REFUSED);
+	bench_end(&b);
+}
+
+/* A consumer that gives up moves the message itself, and says from where. */
+static void dead_letters(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	name_process(&b, 3, "billing");
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "bad"), "orders-0", "7", 0);
+	fetch(&b, 3, "c", "billing", "0", "7", "", "bad");
+	produce(&b, 3, "orders-dlt", "0",
+		"header.kafka_dlt-original-topic=orders\nheader.kafka_dlt-original-partition=0\n"
+		"header.kafka_dlt-original-offset=7\nheader.kafka_dlt-original-consumer-group=billing\n",
+		"bad");
+	settle_named(&b, 3, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+	finish(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "dead-lettered");
+	CHECK_EQ(copy_in(&b, 1, "orders/billing")->dead_letter, 2);
+	CHECK_EQ(source_of(&b, 2, LINK_DEAD_LETTER_OF), 1);
+	CHECK_EQ(source_of(&b, 2, LINK_CAUSED_BY), 0);
+	check_evidence(&b, 2, LINK_DEAD_LETTER_OF, "topic orders, partition 0, offset 7");
+	CHECK_STR(state_of(&b, 2), "dead-lettered");
+	bench_end(&b);
+}
+
+/* Everyone who listens gets a copy; a queue group gets one together; nobody later gets any. */
+static void channels(void)
+{
+	struct bench b;
+	struct op sub = {
+		.kind = OP_SUBSCRIBE, .dest = DEST_CHANNEL, .exchange = S("orders.*"), .consumer = S("1")};
+	struct op got = {.kind = OP_RECEIVE,
+		.dest = DEST_CHANNEL,
+		.exchange = S("orders.new"),
+		.consumer = S("1"),
+		.flags = OPF_NO_ACK,
+		.body = S("hello")};
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	name_process(&b, 3, "billing");
+	name_process(&b, 4, "audit");
+	feed(&b, 3, 1, sub);
+	feed(&b, 4, 1, sub);
+	sub.queue = got.queue = S("workers");
+	sub.queue_known = got.queue_known = true;
+	feed(&b, 5, 1, sub);
+	feed(&b, 1, 1,
+		(struct op){.kind = OP_SEND,
+			.dest = DEST_CHANNEL,
+			.exchange = S("orders.new"),
+			.body = S("hello")});
+	id = feed(&b, 5, 1, got);
+	feed(&b, 5, 1,
+		(struct op){.kind = OP_SETTLE, .dest = DEST_CHANNEL, .ref = id, .settle = SETTLE_AUTO});
+	got.queue_known = false;
+	got.queue = SPAN_EMPTY;
+	feed(&b, 3, 1, got);
+	feed(&b, 4, 1, got);
+	flush(&b);
+	CHECK_EQ(b.rows->nm - 1, 1);
+	CHECK_STR(state_in(&b, 1, "orders.*/workers"), "acked");
+	CHECK_STR(state_in(&b, 1, "orders.*/billing:1003"), "delivered");
+	CHECK_STR(state_in(&b, 1, "orders.*/audit:1004"), "delivered");
+	/* heard by nobody */
+	feed(&b, 1, 1,
+		(struct op){.kind = OP_SEND,
+			.dest = DEST_CHANNEL,
+			.exchange = S("orders.old"),
+			.body = S("hello")});
+	flush(&b);
+	CHECK_EQ(copies_of(&b, 2), 0);
+	bench_end(&b);
+}
+
+/* NATS: a publish to a subject that a stream keeps, a consumer of a part of it, and the answer to a request.
+ */
+static void subjects(void)
+{
+	struct bench b;
+	struct op declare = {.kind = OP_QUEUE_DECLARE,
+		.dest = DEST_LOG,
+		.exchange = S("orders.*"),
+		.log = S("ORDERS"),
+		.queue = S("billing"),
+		.queue_known = true};
+	struct op get = {.kind = OP_RECEIVE, .dest = DEST_CHANNEL, .flags = OPF_NO_ACK};
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	name_process(&b, 3, "billing");
+	feed(&b, 3, 1, declare);
+	declare.exchange = S("invoices.>");
+	declare.queue = S("audit");
+	feed(&b, 3, 1, declare);
+	id = feed(&b, 1, 1,
+		(struct op){.kind = OP_SEND,
+			.dest = DEST_CHANNEL,
+			.exchange = S("orders.new"),
+			.body = S("hello")});
+	feed(&b, 1, 1,
+		(struct op){
+			.kind = OP_CONFIRM, .dest = DEST_LOG, .ref = id, .log = S("ORDERS"), .mid = S("17")});
+	flush(&b);
+	CHECK_EQ(message(&b, 1)->dest, DEST_LOG);
+	CHECK_STR(name_of(&b, 1), "ORDERS@17");
+	CHECK_STR(state_in(&b, 1, "ORDERS/billing"), "queued");
+	CHECK_EQ(copies_of(&b, 1), 1);
+
+	feed(&b, 1, 1,
+		(struct op){.kind = OP_SEND,
+			.dest = DEST_CHANNEL,
+			.exchange = S("price.get"),
+			.envelope = S("reply-to=_INBOX.a.1\n"),
+			.body = S("apples")});
+	get.exchange = S("price.get");
+	get.envelope = S("reply-to=_INBOX.a.1\n");
+	get.body = S("apples");
+	feed(&b, 3, 1, get);
+	/* it also holds another one, of which only the address tells that it is not the cause */
+	get.envelope = S("reply-to=_INBOX.b.7\n");
+	get.body = S("pears");
+	feed(&b, 3, 1, get);
+	feed(&b, 3, 1,
+		(struct op){
+			.kind = OP_SEND, .dest = DEST_CHANNEL, .exchange = S("_INBOX.a.1"), .body = S("12")});
+	finish(&b);
+	CHECK_EQ(source_of(&b, 4, LINK_REPLY_TO), 2);
+	check_evidence(&b, 4, LINK_REPLY_TO, "answer to its reply-to");
+	bench_end(&b);
+}
+
+/* What one run left open the next one goes on with. */
+static void restored(void)
+{
+	struct bench b;
+	struct broker_rec broker = {.id = 1, .proto = PROTO_AMQP091, .name = "127.0.0.1:5672"};
+	struct message_rec m = {.id = 5,
+		.broker = 1,
+		.proto = PROTO_AMQP091,
+		.dest = DEST_LOG,
+		.exchange = S("orders"),
+		.routing_key = S("0"),
+		.log = S("orders-0"),
+		.mid = S("7"),
+		.first_ns = T0,
+		.state = STATE_QUEUED,
+		.flags = MSGF_CONFIRMED};
+	struct copy_rec cp = {.id = 9, .message = 5, .queue = S("orders/billing"), .state = STATE_QUEUED};
+
+	bench_new(&b, NULL);
+	CHECK_EQ(correlator__restore_broker(b.c, &broker), 0);
+	CHECK_EQ(correlator__restore_message(b.c, &m), 0);
+	CHECK_EQ(correlator__restore_copy(b.c, &cp), 0);
+	fetch(&b, 3, "c", "billing", "0", "7", "", "one");
+	flush(&b);
+	CHECK_STR(state_in(&b, 5, "orders/billing"), "delivered");
+	CHECK_EQ(copies_of(&b, 5), 1);
+	settle_named(&b, 3, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 5, "orders/billing"), "acked");
+	bench_end(&b);
+}
+
+int main(void)
+{
+	RUN(groups_and_positions);
+	RUN(readers);
+	RUN(names_in_any_order);
+	RUN(pending_lists);
+	RUN(transactions);
+	RUN(dead_letters);
+	RUN(channels);
+	RUN(subjects);
+	RUN(restored);
+	return test_end();
+}
