@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/timefmt.h"
+#include "cmd/destination.h"
 #include "cmd/sentence.h"
 #include "query/tree.h"
 
@@ -128,7 +129,8 @@ static void put_standing(struct buf *out, const struct finding *v)
 	case STANDS_DELIVERED:
 		buf_puts(out, "delivered");
 		put_service(out, " to ", c);
-		buf_printf(out, " %s ago, not acked", fmt_age(text, sizeof(text), v, v->since_ns));
+		buf_printf(out, " %s ago, not %s", fmt_age(text, sizeof(text), v, v->since_ns),
+			ack_word(&v->message->row));
 		break;
 	case STANDS_DEAD_LETTERED:
 	case STANDS_RETRIED:
@@ -186,11 +188,11 @@ static void put_send(struct flow *f, struct buf *out, const struct tree_line *li
 		buf_puts(out, " ── ");
 		buf_free(&from);
 	}
-	text_safe(out, span_str(*m->row.type          ? m->row.type
-				: *m->row.routing_key ? m->row.routing_key
-						      : "message"));
+	text_safe(out, span_str(*m->row.type                                        ? m->row.type
+				: m->row.dest == DEST_ROUTED && *m->row.routing_key ? m->row.routing_key
+										    : "message"));
 	buf_puts(out, " ──▶ ");
-	put_destination(&to, m);
+	put_destination(&to, &m->row);
 	text_safe(out, buf_span(&to));
 	buf_free(&to);
 }
@@ -203,7 +205,7 @@ static int copy_line(struct flow *f, const struct tree_line *line, struct text_l
 
 	if (err)
 		return err;
-	text_safe(&out->text, span_str(*line->copy->queue ? line->copy->queue : "(unknown queue)"));
+	text_safe(&out->text, span_str(copy_label(&n->m->row, line->copy)));
 	buf_puts(&out->text, "   ");
 	put_sign(f, &out->text, v.kind);
 	put_standing(&out->text, &v);
@@ -233,7 +235,9 @@ static int message_line(struct flow *f, const struct tree_line *line, struct tex
 			put_sign(f, &out->text, v.kind);
 		if (!err)
 			buf_puts(&out->text, v.kind == STANDS_NOT_SEEN
-						     ? "confirmed, where it went was not seen"
+						     ? n->m->row.dest == DEST_LOG
+							       ? "kept, nobody was seen to read it"
+							       : "confirmed, where it went was not seen"
 						     : standing_json(v.kind));
 	}
 	if (n->link)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/timefmt.h"
+#include "cmd/destination.h"
 #include "cmd/sentence.h"
 
 #define SHOW_OPERATIONS 200
@@ -80,9 +81,19 @@ static void show_identity(struct show *s)
 	buf_clear(&v);
 
 	pair(s, "state", span_str(row_state(r)));
-	buf_printf(&v, "%s%s%s", *r->exchange ? r->exchange : "(default exchange)",
-		*r->routing_key ? ", key " : "", r->routing_key);
-	pair_buf(s, "exchange", &v);
+	if (r->dest == DEST_ROUTED && !strcmp(destination_noun(r), "queue")) {
+		buf_printf(&v, "(default exchange)%s%s", *r->routing_key ? ", key " : "", r->routing_key);
+		pair_buf(s, "exchange", &v);
+	} else {
+		buf_puts(&v, *r->exchange ? r->exchange : r->routing_key);
+		if (*r->exchange && *r->routing_key)
+			buf_printf(&v, ", %s %s", r->dest == DEST_LOG ? "partition" : "key", r->routing_key);
+		pair_buf(s, destination_noun(r), &v);
+	}
+	if (*r->mid) {
+		put_broker_id(&v, r);
+		pair_buf(s, "broker's id", &v);
+	}
 	if (*r->vhost)
 		pair(s, "vhost", span_str(r->vhost));
 	if (r->pid) {

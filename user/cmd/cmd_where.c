@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/timefmt.h"
+#include "cmd/destination.h"
 #include "cmd/sentence.h"
 
 #define WHERE_MAX 256 /* messages that one answer speaks of */
@@ -97,7 +98,7 @@ static unsigned widest_queue(const struct msg *m)
 	unsigned w = 10;
 
 	for (size_t i = 0; i < m->copies_n; i++) {
-		unsigned q = text_width(span_str(m->copies[i].queue));
+		unsigned q = text_width(span_str(copy_label(&m->row, &m->copies[i])));
 
 		w = q > w && q <= 40 ? q : w;
 	}
@@ -112,7 +113,7 @@ static void pad_to(struct buf *out, unsigned width, unsigned used)
 
 static void finding_line(struct where *w, const struct finding *f, unsigned width)
 {
-	const char *queue = !f->copy ? "–" : *f->copy->queue ? f->copy->queue : "(unknown)";
+	const char *queue = !f->copy ? "–" : copy_label(&f->message->row, f->copy);
 	struct buf text = {0};
 
 	buf_puts(&w->line, "  ");
@@ -251,8 +252,8 @@ static void show_finding(struct where *w, const struct finding *f, unsigned widt
 /* Deliveries taught some of its queues; its exchange may lead to more. */
 static void warn_of_routes(struct where *w, const struct msg *m)
 {
-	if (w->a.json || m->routes != ROUTES_UNKNOWN || !m->copies_n || m->row.origin != ORIGIN_CLIENT ||
-		!*m->row.exchange)
+	if (w->a.json || m->row.dest != DEST_ROUTED || m->routes != ROUTES_UNKNOWN || !m->copies_n ||
+		m->row.origin != ORIGIN_CLIENT || !*m->row.exchange)
 		return;
 	buf_puts(&w->line, "  it may be in more queues: the bindings of exchange ");
 	text_safe(&w->line, span_str(m->row.exchange));

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/timefmt.h"
+#include "cmd/destination.h"
 
 const char *standing_json(enum standing s)
 {
@@ -205,7 +206,9 @@ static void put_delivered(struct buf *out, const struct finding *f)
 	buf_puts(out, "to ");
 	put_process(out, w);
 	put_ago(out, f, f->since_ns);
-	buf_puts(out, ", not acked");
+	buf_printf(out, ", not %s", ack_word(&f->message->row));
+	if (!*f->copy->queue && f->message->row.dest == DEST_LOG)
+		buf_puts(out, "; no group is known that it reads for");
 	if (f->copy->deliveries > 1)
 		buf_printf(out, ", delivery %" PRIu32, f->copy->deliveries);
 	if (w && w->exit_ns) {
@@ -219,7 +222,11 @@ static void put_done(struct buf *out, const struct finding *f)
 	const struct msg_copy *c = f->copy;
 	char text[40];
 
-	buf_puts(out, c->settle == SETTLE_AUTO ? "taken by " : "acked by ");
+	if (!c->deliveries && !c->consumer) {
+		buf_puts(out, "the group is past it; who took it was not seen");
+		return;
+	}
+	buf_printf(out, "%s by ", c->settle == SETTLE_AUTO ? "taken" : ack_word(&f->message->row));
 	put_process(out, c->consumer);
 	if (c->settle == SETTLE_AUTO)
 		buf_puts(out, ", which does not ack");
@@ -343,11 +350,51 @@ static void put_route_reason(struct buf *out, const struct msg *m)
 	}
 }
 
+/* What has no queues stands in its topic or stream, or has gone by. */
+static void put_of_unrouted(struct buf *out, const struct finding *f)
+{
+	const struct row *r = &f->message->row;
+	char text[40];
+
+	switch (f->kind) {
+	case STANDS_RETURNED:
+		buf_puts(out, r->dest == DEST_CHANNEL ? "nobody was subscribed to "
+						      : "its transaction was aborted in ");
+		put_destination(out, r);
+		break;
+	case STANDS_REFUSED:
+		if (f->message->code)
+			buf_printf(out, "by the broker (%" PRIu32 "): ", f->message->code);
+		else
+			buf_puts(out, "by the broker: ");
+		buf_puts(out, "it did not take it, or its transaction was aborted");
+		break;
+	case STANDS_PURGED:
+		buf_printf(out, "deleted from %s", *r->log ? r->log : "its stream");
+		break;
+	case STANDS_NOT_SEEN:
+		buf_puts(out, r->dest == DEST_LOG ? "kept there; no group was seen that reads it"
+						  : "the broker passed it on; to whom was not seen");
+		break;
+	case STANDS_ON_ITS_WAY:
+		buf_printf(out, "%s ago; ", fmt_age(text, sizeof(text), f, f->since_ns));
+		buf_puts(out, r->dest == DEST_CHANNEL ? "nobody was seen to get it"
+						      : "no confirmation was seen, and nobody that reads it");
+		break;
+	default:
+		buf_puts(out, "what became of it was not seen");
+	}
+}
+
 static void put_of_message(struct buf *out, const struct finding *f)
 {
 	const struct msg *m = f->message;
 	char text[40];
 
+	if (m->row.dest != DEST_ROUTED) {
+		put_of_unrouted(out, f);
+		return;
+	}
 	switch (f->kind) {
 	case STANDS_RETURNED:
 		if (m->code)
@@ -409,7 +456,10 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 		put_ago(out, f, f->since_ns);
 		break;
 	case STANDS_PURGED:
-		buf_printf(out, "%s was purged or deleted", f->copy->queue);
+		if (f->message->row.dest == DEST_LOG)
+			buf_printf(out, "it was deleted from %s, or that was", f->message->row.log);
+		else
+			buf_printf(out, "%s was purged or deleted", f->copy->queue);
 		put_ago(out, f, f->since_ns);
 		break;
 	default:
@@ -430,14 +480,6 @@ void put_finding(struct buf *out, const struct answer *a, struct judge *j, const
 }
 
 /* --- messages --- */
-
-void put_destination(struct buf *out, const struct msg *m)
-{
-	if (*m->row.exchange)
-		buf_printf(out, "exchange %s", m->row.exchange);
-	else
-		buf_printf(out, "queue %s", m->row.routing_key);
-}
 
 static void put_clock(struct buf *out, const struct answer *a, int64_t ns)
 {
@@ -492,7 +534,9 @@ void put_replayed(struct buf *out, const struct answer *a, const struct replay_n
 void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
 {
 	const struct row *r = &m->row;
-	const char *label = *r->type ? r->type : *r->routing_key ? r->routing_key : "a message";
+	const char *label = *r->type                                    ? r->type
+			    : r->dest == DEST_ROUTED && *r->routing_key ? r->routing_key
+									: "a message";
 	struct replay_note note;
 
 	buf_puts(out, label);
@@ -519,8 +563,13 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 		put_clock(out, a, m->first_ns);
 		buf_puts(out, " at a delivery (its send was not seen), from ");
 	}
-	put_destination(out, m);
-	if (*r->exchange && *r->type && *r->routing_key && strcmp(r->type, r->routing_key))
+	put_destination(out, r);
+	if (*r->mid) {
+		buf_puts(out, ", ");
+		put_broker_id(out, r);
+	}
+	if (r->dest == DEST_ROUTED && *r->exchange && *r->type && *r->routing_key &&
+		strcmp(r->type, r->routing_key))
 		buf_printf(out, ", key %s", r->routing_key);
 }
 
@@ -592,8 +641,13 @@ void put_source(struct buf *out, struct loader *l, const struct msg *m, const st
 		buf_printf(out, "in %s because that group was seen to read there", c->queue);
 		break;
 	case COPY_BY_DEFAULT:
-		buf_printf(out, "in %s because the default exchange leads to the queue of the key's name",
-			c->queue);
+		if (strcmp(destination_noun(&m->row), "queue"))
+			buf_printf(out, "in %s because it was sent to that %s", c->queue,
+				destination_noun(&m->row));
+		else
+			buf_printf(out,
+				"in %s because the default exchange leads to the queue of the key's name",
+				c->queue);
 		break;
 	}
 }

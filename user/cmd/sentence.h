@@ -18,8 +18,6 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 bool put_replayer(struct buf *out, struct loader *l, struct msg *m);
 /* "replayed as m57 at 14:07:09: done" */
 void put_replayed(struct buf *out, const struct answer *a, const struct replay_note *note);
-/* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name) */
-void put_destination(struct buf *out, const struct msg *m);
 /* "caused by", "reply to": what a target is to its source. */
 const char *link_words(enum link_kind k);
 /* How long it has been so, up to the moment for which the finding holds. */

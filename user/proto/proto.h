@@ -71,10 +71,20 @@ struct proto_stats {
 	uint64_t frames, messages, skipped_bytes, errors;
 };
 
+/* What people who run this broker call things; NULL: the usual word. */
+struct proto_words {
+	const char *queue;   /* DEST_ROUTED without an exchange: "queue" */
+	const char *log;     /* DEST_LOG: "stream" */
+	const char *channel; /* DEST_CHANNEL: "channel" */
+	const char *mid;     /* the broker's own name for a message: "id" */
+	const char *settled; /* "acked" */
+};
+
 struct proto {
 	enum proto_id id;
 	const char *name;      /* "amqp091" */
 	const char *otel_name; /* OpenTelemetry's messaging.system: "rabbitmq" */
+	struct proto_words words;
 
 	/* Looks at the first bytes seen of both directions (either may be empty), @from_start if they are the
 	 * connection's first. Must be strict: a wrong yes costs more than a late one. */

@@ -1,6 +1,7 @@
 #include "query/catalogue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NAMES_KEPT 65536
@@ -48,6 +49,13 @@ int cat_step(struct store *s, sqlite3_stmt *st, struct err *e)
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : fail(s, rc, e);
+}
+
+void cat_text(sqlite3_stmt *st, int i, char *out, size_t n)
+{
+	struct span s = cat_span(st, i);
+
+	snprintf(out, n, SPAN_FMT, SPAN_ARG(s));
 }
 
 struct span cat_span(sqlite3_stmt *st, int i)

@@ -14,6 +14,8 @@ int cat_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err
 int cat_step(struct store *s, sqlite3_stmt *st, struct err *e);
 
 /* Column @i as a span, valid until the next step. */
+/* The text of column @i, cut to fit; "" for NULL. */
+void cat_text(sqlite3_stmt *st, int i, char *out, size_t n);
 struct span cat_span(sqlite3_stmt *st, int i);
 static inline uint64_t cat_id(sqlite3_stmt *st, int i)
 {

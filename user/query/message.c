@@ -18,7 +18,6 @@ static void msg__free(struct msg *m)
 		return;
 	for (size_t i = 0; i < m->links_n; i++)
 		free(m->links[i].evidence);
-	free(m->mid);
 	free(m->links);
 	free(m->copies);
 	free(m);
@@ -124,8 +123,8 @@ static int read_message(struct loader *l, uint64_t id, struct msg *m, struct err
 		m->one_of = (uint32_t)sqlite3_column_int64(st, 20);
 		m->code = (uint32_t)sqlite3_column_int64(st, 21);
 		r->dest = (enum dest)sqlite3_column_int(st, 22);
-		m->log = names_text(l->names, cat_id(st, 23));
-		m->mid = strndup((const char *)cat_span(st, 24).p ?: "", cat_span(st, 24).n);
+		r->log = names_text(l->names, cat_id(st, 23));
+		cat_text(st, 24, r->mid, sizeof(r->mid));
 	}
 	sqlite3_reset(st);
 	if (!more)

@@ -37,8 +37,6 @@ struct msg {
 	uint32_t tid, channel;
 	uint64_t connection;
 	enum routes routes;
-	const char *log; /* the broker's own name for it: within what, "" none */
-	char *mid;       /* and which, "" none */
 	uint32_t one_of, code;
 	struct msg_copy *copies;
 	size_t copies_n;

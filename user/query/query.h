@@ -38,6 +38,8 @@ struct row {
 	unsigned copies;
 	enum dest dest;
 	const char *exchange, *routing_key, *type, *vhost;
+	const char *log;    /* the broker's own name for it: within what, "" none */
+	char mid[128];      /* and which, "" none; a longer one is cut */
 	const char *queues; /* names of its copies' queues, comma-separated */
 	/* the same; and where its dead copies went on to; without those that are not known */
 	const char *const *queue_list, *const *dead_list;

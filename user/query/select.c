@@ -247,8 +247,8 @@ static int prepare(struct select *s, struct err *e)
 		     " FROM message WHERE id BETWEEN ? AND ? ORDER BY id DESC",
 		&s->scan, e);
 	if (!err)
-		err = cat_prepare(
-			s->s, "SELECT vhost,flow,body_size,body_kept FROM message WHERE id=?", &s->rest, e);
+		err = cat_prepare(s->s,
+			"SELECT vhost,flow,body_size,body_kept,log,mid FROM message WHERE id=?", &s->rest, e);
 	if (!err)
 		err = cat_prepare(s->s,
 			"SELECT queue,state,consumer,dead_letter FROM copy WHERE message=? ORDER BY id",
@@ -441,6 +441,8 @@ static int complete(struct select *s, struct subject *sub, struct row *row, stru
 		row->flow = cat_id(s->rest, 1);
 		row->body_size = cat_id(s->rest, 2);
 		row->body_kept = cat_id(s->rest, 3);
+		row->log = names_text(s->names, cat_id(s->rest, 4));
+		cat_text(s->rest, 5, row->mid, sizeof(row->mid));
 		err = 0;
 	}
 	sqlite3_reset(s->rest);

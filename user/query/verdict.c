@@ -414,6 +414,8 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 		return err;
 	if (m->row.flags & MSGF_REFUSED)
 		v.kind = STANDS_REFUSED;
+	else if (m->row.state == STATE_PURGED)
+		v.kind = STANDS_PURGED;
 	else if (m->row.state == STATE_RETURNED)
 		v.kind = STANDS_RETURNED;
 	else if (m->routes == ROUTES_DECLARED)

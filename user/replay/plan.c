@@ -140,7 +140,7 @@ static int set_target(struct planner *p, struct plan_item *i, const struct msg *
 	int found = 0;
 
 	i->dest = original->row.dest;
-	i->log = copy_of(original->log);
+	i->log = copy_of(original->row.log);
 	if (p->o->to && i->replayer)
 		return set_given(p, i);
 	if (i->replayer && i->replayer->origin)

@@ -1,0 +1,20 @@
+/* Where a message was sent to, in the words of its broker. */
+#ifndef EVTRACE_CMD_DESTINATION_H
+#define EVTRACE_CMD_DESTINATION_H
+
+#include "base/buf.h"
+#include "query/message.h"
+
+/* "exchange", "queue", "list", "topic", "stream", "subject", "channel" */
+const char *destination_noun(const struct row *r);
+/* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name), "topic
+ * orders, partition 3", "subject orders.new" */
+void put_destination(struct buf *out, const struct row *r);
+/* "offset 1047 of orders-3", "17 in stream ORDERS"; nothing where the broker gives no name. */
+void put_broker_id(struct buf *out, const struct row *r);
+/* What a consumer does to say that it is done: "acked", "committed". */
+const char *ack_word(const struct row *r);
+/* The name under which a copy is shown: its queue, or what is known of a reader without one. */
+const char *copy_label(const struct row *r, const struct msg_copy *c);
+
+#endif
