@@ -49,6 +49,9 @@ CLIENT_SRCS := $(wildcard tests/lab/*/*.c)
 CLIENTS   := $(CLIENT_SRCS:%.c=$(O)/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/*.c)
 FUZZ      := $(FUZZ_SRCS:%.c=$(O)/%)
+# What they run is compiled for fuzzing: all that reads bytes from outside, but for the kernel's.
+FUZZ_LIB  := $(filter-out $(addprefix user/capture/,live.c backend.c check.c scope.c), \
+	       $(wildcard $(addsuffix /*.c,$(addprefix user/,base capture stream proto extract))))
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -111,8 +114,7 @@ $(FUZZ): $(O)/%: %.c $(SRCS)
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -I. -Iuser -Itests \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
-		$(wildcard user/base/*.c user/proto/*.c user/extract/*.c user/stream/*.c) \
-		-lz -lzstd -llz4 -lsnappy -lexpat -lm
+		$(FUZZ_LIB) -lz -lzstd -llz4 -lsnappy -lexpat -lm
 
 setup: ## install what building and testing need (Debian packages, by name)
 	$(Q)tools/setup test

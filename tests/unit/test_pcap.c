@@ -422,13 +422,14 @@ static void what_is_not_there_is_counted(void)
 
 	f.snap = 30; /* not even those */
 	got = calls_of(&f, segs, ARRAY_LEN(segs));
-	CHECK_EQ(count(&got, "whole TCP header"), 2);
+	CHECK(strstr(buf_cstr(&got), " 2 packets captured without their whole TCP header\n") != NULL);
 	CHECK_EQ(count(&got, "chunk"), 0);
 	buf_free(&got);
 
 	f = (struct form){.link = 101, .ip = V4_FRAGMENT};
 	got = calls_of(&f, segs, ARRAY_LEN(segs));
-	CHECK_EQ(count(&got, "fragments"), 2);
+	CHECK(strstr(buf_cstr(&got), " 2 fragments of IP packets of which others are missing\n") != NULL);
+	CHECK_EQ(count(&got, "chunk"), 0);
 	buf_free(&got);
 }
 
@@ -438,10 +439,11 @@ static void what_is_not_there_is_counted(void)
 static void decode_copy(uint32_t link, const struct buf *pkt, size_t n, uint32_t size)
 {
 	uint8_t *p = malloc(n ? n : 1);
+	struct datagram d;
 	struct segment s = {0};
 
 	memcpy(p, pkt->p, n);
-	if (packet_decode(link, span_of(p, n), size, &s) == PACKET_TCP) {
+	if (packet_decode(link, span_of(p, n), size, &d, &s) == PACKET_TCP) {
 		CHECK(s.data.n <= s.len);
 		CHECK(!s.data.n || (s.data.p >= p && s.data.p + s.data.n <= p + n));
 	}

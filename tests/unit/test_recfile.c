@@ -222,8 +222,14 @@ static void other_files(void)
 	} t[] = {
 		{"", 0, -EINVAL, "empty"},
 		{"hello, world, this is text", 26, -EINVAL, "neither"},
-		{"\x1f\x8b\x08\0\0\0\0\0\0\3", 10, -EINVAL, "gzip"},
-		{"\x28\xb5\x2f\xfd\0\0\0\0\0\0", 10, -EINVAL, "zstd"},
+		{"\x1f\x8b\x08\0\0\0\0\0\0\3\xff\xff", 12, -EBADMSG, "gzip"},
+		{"\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff", 10, -EBADMSG, "is cut"},
+		{"\x28\xb5\x2f\xfd\0\x58\7\0\0\0\0\0", 12, -EBADMSG, "zstd"},
+		{"\xfd"
+		 "7zXZ\0",
+			6, -EINVAL, "compressed (xz)"},
+		{"snoop\0\0\0\0\0\0\2", 12, -EINVAL, "a snoop file"},
+		{"\0\0\0\0\0\xf1\x53\x65\2\4\0\x52\0\0\0\x40", 16, -EINVAL, "an ERF file"},
 		{"evtrace\n\2\0\0\0\0\0\0\0", 16, -EPROTO, "newer"},
 		{"evtrace\n\1\0\0\0\xff\xff\xff\xff", 16, -EBADMSG, "byte 0"},
 		{"evtrace\n\1", 9, -EBADMSG, "header"},

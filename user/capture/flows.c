@@ -7,9 +7,17 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/timefmt.h"
+#include "capture/covered.h"
+#include "capture/defrag.h"
 
-#define FLOWS_MAX (1u << 18) /* the oldest is given up beyond it */
-#define LINGER_NS NS_PER_SEC /* so long after its end segments of a flow may still be missing */
+#define FLOWS_MAX (1u << 18)        /* the oldest is given up beyond it */
+#define LINGER_NS NS_PER_SEC        /* so long after its end segments of a flow may still be missing */
+#define GONE_NS   (60 * NS_PER_SEC) /* so long after that its segments may still be repeated */
+#define MISSING_NS                                                                                           \
+	NS_PER_SEC /* so long bytes that were acknowledged may still come: captures mix up packets */
+#define TICK_NS NS_PER_SEC
+#define BACK_NS (60 * NS_PER_SEC) /* packets are not that much out of order: the clock was set back */
+#define ACK_MAX (1LL << 30) /* RFC 7323: the largest window; further ahead an acknowledgement is nonsense */
 #define ORIGIN                                                                                               \
 	(1ULL << 32) /* positions start this high: what was sent before the first segment seen has room */
 
@@ -18,28 +26,54 @@ struct addr {
 	uint16_t port, family;
 };
 
+/* What is known of the bytes that one side sends. */
+struct way {
+	bool begun;  /* the position of the first one is known: `begin` */
+	bool placed; /* `last` holds */
+	bool fin;    /* FIN or RST was seen */
+	bool ended;  /* by a FIN, which stands at `end` */
+	uint64_t begin, end;
+	uint64_t last;  /* highest position so far, for the upper half of the next one */
+	uint64_t acked; /* the other side has got all before it; 0 not known */
+	struct covered seen;
+};
+
 /* Side 0 is the one whose endpoint it is: it writes what goes from 0 to 1. */
 struct flow {
-	struct list list;
+	struct list list, missing; /* missing: flows.missing, when bytes are acknowledged and not seen */
 	uint64_t key, id;
 	struct addr addr[2];
-	bool role_known, opened, ending, by_peer;
-	bool begun[2];  /* the first position of this side's bytes is known: `begin` */
-	bool placed[2]; /* `last` holds */
-	bool fin[2];
-	uint64_t begin[2];
-	uint64_t last[2]; /* highest position so far, for the upper half of the next one */
-	int64_t end_ns;
+	bool role_known, opened, ending, by_peer, crossed;
+	bool gone; /* closed: only repetitions of its segments may come */
+	struct way way[2];
+	int64_t end_ns, missing_ns;
+};
+
+enum unusable {
+	LINK_TYPE,
+	CUT_HEADER,
+	FRAGMENTS,
+	UNUSABLE_NR,
+};
+static const char *const unusable_why[] = {
+	[LINK_TYPE] = "packets of a link type that is not read",
+	[CUT_HEADER] = "packets captured without their whole TCP header",
+	[FRAGMENTS] = "fragments of IP packets of which others are missing",
 };
 
 struct flows {
 	struct map map;
-	struct list open, ending; /* oldest first */
+	struct list open, ending, gone; /* oldest first */
+	struct list missing;
 	size_t n;
 	uint64_t next_id;
+	struct defrag *defrag;
+	struct loss_info unusable[UNUSABLE_NR];
 	int64_t tick_ns;
 	bool ticked;
 };
+
+/* --- life --- */
 
 struct flows *flows__new(void)
 {
@@ -49,6 +83,13 @@ struct flows *flows__new(void)
 		return NULL;
 	list_init(&f->open);
 	list_init(&f->ending);
+	list_init(&f->gone);
+	list_init(&f->missing);
+	f->defrag = defrag__new();
+	if (!f->defrag) {
+		free(f);
+		return NULL;
+	}
 	return f;
 }
 
@@ -57,28 +98,105 @@ static void flow_free(struct flows *f, struct flow *w)
 	if (map_ptr(&f->map, w->key) == w)
 		map_del(&f->map, w->key);
 	list_del(&w->list);
+	list_del(&w->missing);
+	covered_free(&w->way[0].seen);
+	covered_free(&w->way[1].seen);
 	f->n--;
 	free(w);
 }
 
 void flows__free(struct flows *f)
 {
-	struct list *lists[] = {NULL, NULL};
+	struct list *lists[] = {NULL, NULL, NULL};
 
 	if (!f)
 		return;
 	lists[0] = &f->open;
 	lists[1] = &f->ending;
-	for (int i = 0; i < 2; i++)
+	lists[2] = &f->gone;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		while (!list_empty(lists[i]))
 			flow_free(f, list_entry(lists[i]->next, struct flow, list));
 	map_free(&f->map);
+	defrag__free(f->defrag);
 	free(f);
 }
 
+/* --- bytes that the other side got, and the capture has not --- */
+
+/* @closed: nothing more will come of it, acknowledged or not. */
+static int tell_missing(struct flow *w, int side, bool closed, const struct sink *k, int64_t ts_ns)
+{
+	struct way *y = &w->way[side];
+	uint64_t limit = y->ended && (closed || y->end < y->acked) ? y->end : y->acked;
+	int err = 0;
+
+	if (!y->seen.based || !w->opened)
+		return 0;
+	/* The number that a FIN takes looks like a byte where the FIN itself was not captured. */
+	if (!y->ended && !y->seen.n && limit == y->seen.next + 1)
+		return 0;
+	while (!err && y->seen.next < limit) {
+		uint64_t end = covered_hole_end(&y->seen, limit), n = end - y->seen.next;
+		struct chunk c = {.endpoint = w->id,
+			.dir = side ? DIR_RX : DIR_TX,
+			.pos = y->seen.next,
+			.len = n < ACK_MAX ? (uint32_t)n : (uint32_t)ACK_MAX,
+			.ts_ns = ts_ns};
+
+		err = k->chunk(k->ctx, &c);
+		if (!err)
+			err = covered_add(&y->seen, c.pos, c.pos + c.len);
+	}
+	return err;
+}
+
+static int tell_both_missing(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns)
+{
+	int err;
+
+	list_del(&w->missing);
+	err = tell_missing(w, 0, closed, k, ts_ns);
+	return err ? err : tell_missing(w, 1, closed, k, ts_ns);
+}
+
+static int check_missing(struct flows *f, const struct sink *k, int64_t ts_ns, int64_t before_ns)
+{
+	int err = 0;
+
+	while (!err && !list_empty(&f->missing)) {
+		struct flow *w = list_entry(f->missing.next, struct flow, missing);
+
+		if (w->missing_ns > before_ns)
+			break;
+		err = tell_both_missing(w, false, k, ts_ns);
+	}
+	return err;
+}
+
+/* --- ends --- */
+
+/* Closes it for the sink; it stays to know repetitions of its segments by. */
 static int flow_close(struct flows *f, struct flow *w, const struct sink *k, int64_t ts_ns)
 {
-	int err = w->opened ? k->close(k->ctx, w->id, ts_ns, w->by_peer) : 0;
+	int err = 0;
+
+	if (w->gone)
+		return 0;
+	if (w->opened) {
+		err = tell_both_missing(w, true, k, ts_ns);
+		if (!err)
+			err = k->close(k->ctx, w->id, ts_ns, w->by_peer);
+	}
+	w->gone = true;
+	w->end_ns = ts_ns;
+	list_move_tail(&f->gone, &w->list);
+	return err;
+}
+
+static int flow_remove(struct flows *f, struct flow *w, const struct sink *k, int64_t ts_ns)
+{
+	int err = flow_close(f, w, k, ts_ns);
 
 	flow_free(f, w);
 	return err;
@@ -118,19 +236,27 @@ static int side_of(const struct flow *w, const struct segment *s)
 	return -1;
 }
 
+static int make_room(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	struct list *lists[] = {&f->gone, &f->ending, &f->open};
+	size_t i = 0;
+
+	if (f->n < FLOWS_MAX)
+		return 0;
+	while (list_empty(lists[i]))
+		i++;
+	return flow_remove(f, list_entry(lists[i]->next, struct flow, list), k, ts_ns);
+}
+
 static int flow_new(struct flows *f, const struct segment *s, bool from_src, const struct sink *k,
 	int64_t ts_ns, struct flow **ret)
 {
 	struct flow *w;
 	int err;
 
-	if (f->n >= FLOWS_MAX) {
-		struct list *oldest = list_empty(&f->ending) ? &f->open : &f->ending;
-
-		err = flow_close(f, list_entry(oldest->next, struct flow, list), k, ts_ns);
-		if (err)
-			return err;
-	}
+	err = make_room(f, k, ts_ns);
+	if (err)
+		return err;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
@@ -139,6 +265,7 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 	w->addr[0] = addr_of(s, from_src);
 	w->addr[1] = addr_of(s, !from_src);
 	list_init(&w->list);
+	list_init(&w->missing);
 	err = map_put_ptr(&f->map, w->key, w);
 	if (err) {
 		free(w);
@@ -152,35 +279,63 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 
 /* --- one segment --- */
 
-static uint64_t place(struct flow *w, int side, uint32_t seq)
+/* The position that @seq means: the one nearest to where this side's bytes are. */
+static uint64_t position(const struct way *y, uint32_t seq)
 {
-	uint64_t pos;
+	if (!y->placed)
+		return ORIGIN + seq;
+	return y->last + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)y->last);
+}
 
-	if (!w->placed[side]) {
-		w->placed[side] = true;
-		w->last[side] = ORIGIN + seq;
-	}
-	pos = w->last[side] + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)w->last[side]);
-	if (pos > w->last[side])
-		w->last[side] = pos;
+static uint64_t place(struct way *y, uint32_t seq)
+{
+	uint64_t pos = position(y, seq);
+
+	if (!y->placed || pos > y->last)
+		y->last = pos;
+	y->placed = true;
 	return pos;
 }
 
-static void begins(struct flow *w, int side, uint32_t seq)
+static void begins(struct way *y, uint32_t seq)
 {
-	if (w->begun[side])
+	if (y->begun)
 		return;
-	w->begun[side] = true;
-	w->begin[side] = place(w, side, seq);
+	y->begun = true;
+	y->begin = place(y, seq);
+	if (!y->seen.based)
+		covered_add(&y->seen, y->begin, y->begin);
+}
+
+/* Both sides sent a SYN before they had the other's (RFC 9293, 3.5). */
+static bool cross(struct flow *w, int side, const struct segment *s)
+{
+	if (side == 0 || w->opened || w->ending || w->gone || !w->way[0].begun)
+		return false;
+	return !w->way[1].begun || (uint32_t)w->way[1].begin == s->seq + 1;
 }
 
 /* A SYN that is no repetition says that the addresses are used anew. */
-static bool starts_anew(const struct flow *w, int side, const struct segment *s)
+static bool starts_anew(struct flow *w, int side, const struct segment *s)
 {
+	const struct way *y = &w->way[side];
+
 	if (!(s->flags & TCP_SYN) || (s->flags & TCP_ACK))
 		return false;
-	return w->ending || side != 0 || (w->opened && !w->begun[0]) ||
-	       (w->begun[0] && (uint32_t)w->begin[0] != s->seq + 1);
+	if (cross(w, side, s)) {
+		w->crossed = true;
+		w->role_known = false;
+		return false;
+	}
+	return !y->begun || (uint32_t)y->begin != s->seq + 1;
+}
+
+/* Of a flow that was closed: nothing of it is new. */
+static bool is_repetition(const struct flow *w, int side, const struct segment *s)
+{
+	const struct way *y = &w->way[side];
+
+	return !s->len || (y->seen.based && position(y, s->seq) + s->len <= y->seen.next);
 }
 
 static int flow_open(struct flow *w, int side, const struct segment *s, const struct sink *k, int64_t ts_ns)
@@ -191,25 +346,39 @@ static int flow_open(struct flow *w, int side, const struct segment *s, const st
 		.local_port = w->addr[0].port,
 		.remote_port = w->addr[1].port,
 		.path = ""};
+	/* Data with the SYN (RFC 7413) comes before the other side has begun: it did not say anything yet. */
+	bool early = side == 0 && s->flags & TCP_SYN;
 
 	/* The answer to the SYN is not in the capture: the first acknowledgement has its number. */
-	if (w->begun[0] && side == 0 && s->flags & TCP_ACK)
-		begins(w, 1, s->ack);
+	if (w->way[0].begun && side == 0 && s->flags & TCP_ACK)
+		begins(&w->way[1], s->ack);
 	memcpy(e.local_addr, w->addr[0].ip, 16);
 	memcpy(e.remote_addr, w->addr[1].ip, 16);
 	e.role = w->role_known ? ENDPOINT_CLIENT : ENDPOINT_UNKNOWN;
-	e.from_start = w->begun[0] && w->begun[1];
+	e.from_start = w->way[0].begun && (w->way[1].begun || early);
 	if (e.from_start) {
-		e.pos[DIR_TX] = w->begin[0];
-		e.pos[DIR_RX] = w->begin[1];
+		e.pos[DIR_TX] = w->way[0].begin;
+		e.pos[DIR_RX] = w->way[1].begin;
 	}
 	w->opened = true;
 	return k->open(k->ctx, &e);
 }
 
+/*
+ * A byte that the other side has already got, alone and not pushed, is there to provoke an answer (RFC 9293,
+ * 3.8.4): it may be anything. Where nothing is known of this direction yet it is taken for one as well.
+ */
+static bool is_keep_alive(const struct way *y, const struct segment *s)
+{
+	if (s->len != 1 || s->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_PSH))
+		return false;
+	return !y->seen.based || (y->acked && position(y, s->seq) < y->acked);
+}
+
 static int on_payload(struct flow *w, int side, const struct segment *s, const struct sink *k, int64_t ts_ns)
 {
 	uint32_t seq = s->seq + !!(s->flags & TCP_SYN);
+	struct way *y = &w->way[side];
 	struct chunk c = {.endpoint = w->id,
 		.dir = side ? DIR_RX : DIR_TX,
 		.len = s->len,
@@ -217,59 +386,114 @@ static int on_payload(struct flow *w, int side, const struct segment *s, const s
 		.ts_ns = ts_ns};
 	int err = 0;
 
+	if (is_keep_alive(y, s))
+		return 0;
 	if (!w->opened)
 		err = flow_open(w, side, s, k, ts_ns);
 	if (err)
 		return err;
-	c.pos = place(w, side, seq);
-	return k->chunk(k->ctx, &c);
+	c.pos = place(y, seq);
+	err = covered_add(&y->seen, c.pos, c.pos + c.len);
+	return err ? err : k->chunk(k->ctx, &c);
 }
 
-static void on_end(struct flows *f, struct flow *w, int side, uint8_t flags, int64_t ts_ns)
+/* What @side says it has got of the other's bytes. */
+static void on_ack(struct flows *f, struct flow *w, int side, uint32_t ack, int64_t ts_ns)
 {
+	struct way *y = &w->way[!side];
+	uint64_t pos;
+
+	if (!y->seen.based) {
+		/* Nothing was captured of that direction so far. */
+		pos = place(y, ack);
+		covered_add(&y->seen, pos, pos);
+	}
+	pos = position(y, ack);
+	if (pos <= y->acked || (int64_t)(pos - y->last) > ACK_MAX)
+		return;
+	y->acked = pos;
+	if (pos > y->last)
+		y->last = pos;
+	if (pos > y->seen.next && !(y->ended && y->seen.next >= y->end) && list_empty(&w->missing)) {
+		w->missing_ns = ts_ns;
+		list_add_tail(&f->missing, &w->missing);
+	}
+}
+
+static void on_end(struct flows *f, struct flow *w, int side, const struct segment *s, int64_t ts_ns)
+{
+	struct way *y = &w->way[side];
+
+	if (s->flags & TCP_FIN && !y->ended && y->placed) {
+		y->end = position(y, s->seq + s->len);
+		y->ended = (int64_t)(y->end - y->last) <= ACK_MAX;
+	}
 	if (w->ending)
 		return;
-	if (!w->fin[0] && !w->fin[1])
+	if (!w->way[0].fin && !w->way[1].fin)
 		w->by_peer = side == 1;
-	w->fin[side] = true;
-	if (!(flags & TCP_RST) && !w->fin[!side])
+	y->fin = true;
+	if (!(s->flags & TCP_RST) && !w->way[!side].fin)
 		return;
 	w->ending = true;
 	w->end_ns = ts_ns;
-	list_del(&w->list);
-	list_add_tail(&f->ending, &w->list);
+	list_move_tail(&f->ending, &w->list);
 }
 
-static int on_segment(struct flows *f, const struct sink *k, int64_t ts_ns, const struct segment *s)
+static void on_syn(struct flow *w, int side, const struct segment *s)
+{
+	bool answer = s->flags & TCP_ACK;
+
+	w->role_known |= !w->crossed && side == answer;
+	begins(&w->way[side], s->seq + 1);
+	if (answer)
+		begins(&w->way[!side], s->ack);
+}
+
+/* The flow that a segment belongs to, NULL for none. */
+static int flow_of(struct flows *f, const struct sink *k, int64_t ts_ns, const struct segment *s,
+	struct flow **ret, int *ret_side)
 {
 	struct flow *w = map_ptr(&f->map, key_of(s));
 	bool syn = s->flags & TCP_SYN, answer = syn && s->flags & TCP_ACK;
 	int side = w ? side_of(w, s) : 0, err = 0;
 
-	if (w && side >= 0 && starts_anew(w, side, s)) {
-		err = flow_close(f, w, k, ts_ns);
-		w = NULL;
-	}
+	*ret = NULL;
 	if (side < 0) /* two flows with one hash */
 		return 0;
+	if (w && (starts_anew(w, side, s) || (w->gone && !syn && !is_repetition(w, side, s)))) {
+		err = flow_remove(f, w, k, ts_ns);
+		w = NULL;
+	}
 	if (!err && !w && (syn || s->len)) {
 		err = flow_new(f, s, !answer, k, ts_ns, &w);
 		side = answer;
 	}
-	if (err || !w)
-		return err;
-	if (syn) {
-		w->role_known |= side == answer;
-		begins(w, side, s->seq + 1);
-		if (answer)
-			begins(w, !side, s->ack);
-	}
-	if (s->len && !(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
-		err = on_payload(w, side, s, k, ts_ns);
-	if (!err && s->flags & (TCP_FIN | TCP_RST))
-		on_end(f, w, side, s->flags, ts_ns);
+	*ret = err || !w || w->gone ? NULL : w;
+	*ret_side = side;
 	return err;
 }
+
+static int on_segment(struct flows *f, const struct sink *k, int64_t ts_ns, const struct segment *s)
+{
+	struct flow *w;
+	int side, err;
+
+	err = flow_of(f, k, ts_ns, s, &w, &side);
+	if (err || !w)
+		return err;
+	if (s->flags & TCP_SYN)
+		on_syn(w, side, s);
+	if (s->len && !(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
+		err = on_payload(w, side, s, k, ts_ns);
+	if ((s->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
+		on_ack(f, w, side, s->ack, ts_ns);
+	if (!err && s->flags & (TCP_FIN | TCP_RST))
+		on_end(f, w, side, s, ts_ns);
+	return err;
+}
+
+/* --- time --- */
 
 static int close_ended(struct flows *f, const struct sink *k, int64_t before_ns)
 {
@@ -285,45 +509,102 @@ static int close_ended(struct flows *f, const struct sink *k, int64_t before_ns)
 	return err;
 }
 
-static int time_passes(struct flows *f, const struct sink *k, int64_t ts_ns)
+static void forget_gone(struct flows *f, int64_t before_ns)
 {
-	int err;
+	while (!list_empty(&f->gone)) {
+		struct flow *w = list_entry(f->gone.next, struct flow, list);
 
-	if (f->ticked && ts_ns - f->tick_ns < NS_PER_SEC)
-		return 0;
-	err = f->ticked ? close_ended(f, k, ts_ns - LINGER_NS) : 0;
+		if (w->end_ns > before_ns)
+			break;
+		flow_free(f, w);
+	}
+}
+
+static void unusable(struct flows *f, enum unusable why, int64_t ts_ns, uint64_t packets, uint64_t bytes)
+{
+	struct loss_info *l = &f->unusable[why];
+
+	l->ts_ns = ts_ns;
+	l->records += packets;
+	l->bytes += bytes;
+	l->reason = unusable_why[why];
+}
+
+static int tell_unusable(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	struct defrag_lost lost = defrag_lost(f->defrag);
+	int err = 0;
+
+	if (lost.packets)
+		unusable(f, FRAGMENTS, ts_ns, lost.packets, lost.bytes);
+	for (int i = 0; i < UNUSABLE_NR && !err; i++) {
+		if (f->unusable[i].records)
+			err = k->loss(k->ctx, &f->unusable[i]);
+		f->unusable[i] = (struct loss_info){0};
+	}
+	return err;
+}
+
+int flows_idle(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	int err = 0;
+
+	if (f->ticked) {
+		err = check_missing(f, k, ts_ns, ts_ns - MISSING_NS);
+		if (!err)
+			err = close_ended(f, k, ts_ns - LINGER_NS);
+		forget_gone(f, ts_ns - GONE_NS);
+		defrag_tick(f->defrag, ts_ns);
+		if (!err)
+			err = tell_unusable(f, k, ts_ns);
+	}
 	f->ticked = true;
 	f->tick_ns = ts_ns;
 	return err ? err : k->tick(k->ctx, ts_ns);
 }
 
+static int time_passes(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	int64_t passed = ts_ns - f->tick_ns;
+
+	return f->ticked && passed < TICK_NS && passed > -BACK_NS ? 0 : flows_idle(f, k, ts_ns);
+}
+
 int flows_packet(
 	struct flows *f, const struct sink *k, int64_t ts_ns, uint32_t link, struct span data, uint32_t size)
 {
-	struct loss_info loss = {.ts_ns = ts_ns, .records = 1};
+	struct datagram d;
 	struct segment s;
-	int err;
+	enum packet_kind kind;
+	int err, whole;
 
 	err = time_passes(f, k, ts_ns);
 	if (err)
 		return err;
-	switch (packet_decode(link, data, size, &s)) {
-	case PACKET_TCP:
-		return on_segment(f, k, ts_ns, &s);
-	case PACKET_OTHER:
+	if (!packet_link_known(link)) {
+		unusable(f, LINK_TYPE, ts_ns, 1, size);
 		return 0;
-	case PACKET_FRAGMENT:
-		loss.reason = "fragments of IP packets are not put together";
-		break;
-	case PACKET_CUT:
-		loss.reason = "packet captured without its whole TCP header";
-		break;
 	}
-	loss.bytes = size;
-	return k->loss(k->ctx, &loss);
+	kind = packet_decode(link, data, size, &d, &s);
+	if (kind == PACKET_FRAGMENT) {
+		whole = defrag_add(f->defrag, ts_ns, &d);
+		if (whole <= 0)
+			return whole;
+		kind = packet_decode_whole(&d, &s);
+	}
+	if (kind == PACKET_TCP)
+		return on_segment(f, k, ts_ns, &s);
+	if (kind == PACKET_CUT)
+		unusable(f, CUT_HEADER, ts_ns, 1, size);
+	return 0;
 }
 
 int flows_end(struct flows *f, const struct sink *k)
 {
-	return close_ended(f, k, INT64_MAX);
+	int err = check_missing(f, k, f->tick_ns, INT64_MAX);
+
+	if (!err)
+		err = close_ended(f, k, INT64_MAX);
+	defrag_tick(f->defrag, INT64_MAX);
+	return err ? err : tell_unusable(f, k, f->tick_ns);
 }

@@ -1,17 +1,17 @@
 /* From link layer to TCP: RFC 791, 8200, 9293; tcpdump.org/linktypes.html. Nothing is read beyond the packet.
- */
+ * Checksums are not looked at: where the network card computes them, captures of what was sent have none. */
 #include "capture/packet.h"
 
 #include <sys/socket.h>
 
 #include "base/rd.h"
 
-#define LINK_NULL  0 /* BSD loopback: four bytes of address family, in the host's order */
+#define LINK_NULL  0 /* BSD loopback: four bytes of address family, in the order of the host that captured */
 #define LINK_ETHER 1
 #define LINK_RAW12 12 /* raw IP as some systems number it */
 #define LINK_RAW14 14
 #define LINK_RAW   101
-#define LINK_LOOP  108
+#define LINK_LOOP  108 /* OpenBSD's loopback: the same in network order */
 #define LINK_SLL   113 /* Linux cooked */
 #define LINK_IPV4  228
 #define LINK_IPV6  229
@@ -20,17 +20,33 @@
 #define ETH_IPV4 0x0800
 #define ETH_IPV6 0x86dd
 
-#define IPPROTO_TCP_ 6
-#define MAX_UNSAID   (1u << 20) /* of a packet whose IP header leaves its length out (segmentation offload) */
+#define NO_TYPE -1 /* told by the IP version */
+#define FAMILY  -2 /* of LINK_NULL */
 
-/* Bytes before the network layer, and where in them its type stands; no type: told by the IP version. */
+#define TAGS_MAX    8          /* VLAN tags in a packet */
+#define HEADERS_MAX 16         /* IPv6 extension headers of a packet */
+#define MAX_UNSAID  (1u << 20) /* of a packet whose IP header leaves its length out (segmentation offload) */
+
+enum next_header {
+	NEXT_HOP_BY_HOP = 0,
+	NEXT_TCP = 6,
+	NEXT_ROUTING = 43,
+	NEXT_FRAGMENT = 44,
+	NEXT_AUTH = 51,
+	NEXT_OPTIONS = 60,
+	NEXT_MOBILITY = 135,
+	NEXT_HIP = 139,
+	NEXT_SHIM6 = 140,
+};
+
+/* Bytes before the network layer, and where in them its type stands. */
 static const struct link {
 	uint32_t link;
 	uint8_t header;
 	int8_t type_at;
-} links[] = {{LINK_ETHER, 14, 12}, {LINK_SLL, 16, 14}, {LINK_SLL2, 20, 0}, {LINK_NULL, 4, -1},
-	{LINK_LOOP, 4, -1}, {LINK_RAW, 0, -1}, {LINK_RAW12, 0, -1}, {LINK_RAW14, 0, -1}, {LINK_IPV4, 0, -1},
-	{LINK_IPV6, 0, -1}};
+} links[] = {{LINK_ETHER, 14, 12}, {LINK_SLL, 16, 14}, {LINK_SLL2, 20, 0}, {LINK_NULL, 4, FAMILY},
+	{LINK_LOOP, 4, FAMILY}, {LINK_RAW, 0, NO_TYPE}, {LINK_RAW12, 0, NO_TYPE}, {LINK_RAW14, 0, NO_TYPE},
+	{LINK_IPV4, 0, NO_TYPE}, {LINK_IPV6, 0, NO_TYPE}};
 
 static const struct link *find_link(uint32_t link)
 {
@@ -50,6 +66,21 @@ static uint16_t be16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+/* AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24 on NetBSD and OpenBSD, 28 on FreeBSD, 30 on macOS. */
+static bool is_ip_family(const uint8_t *p)
+{
+	uint8_t v = p[0] ? p[0] : p[3];
+
+	if (p[1] || p[2] || (p[0] && p[3]))
+		return false;
+	return v == 2 || v == 10 || v == 24 || v == 28 || v == 30;
+}
+
+static bool is_vlan(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100 || type == 0x9200;
+}
+
 /* Moves @r to the network layer. False: no IP. */
 static bool skip_link(const struct link *l, struct rd *r)
 {
@@ -58,11 +89,13 @@ static bool skip_link(const struct link *l, struct rd *r)
 
 	if (r->bad)
 		return false;
-	if (l->type_at < 0)
+	if (l->type_at == NO_TYPE)
 		return true;
+	if (l->type_at == FAMILY)
+		return is_ip_family(header.p);
 	type = be16(header.p + l->type_at);
-	/* 802.1Q and 802.1ad: up to two tags of four bytes, the type of what follows in the last two. */
-	for (int i = 0; i < 2 && (type == 0x8100 || type == 0x88a8); i++) {
+	/* 802.1Q, 802.1ad and what came before it: tags of four bytes, with the type of what follows last. */
+	for (int i = 0; i < TAGS_MAX && is_vlan(type); i++) {
 		rd_u16(r);
 		type = rd_u16(r);
 	}
@@ -92,66 +125,130 @@ static enum packet_kind decode_tcp(struct rd *r, uint32_t size, struct segment *
 	return PACKET_TCP;
 }
 
-/* @size: bytes from the network layer on, by the wire. */
-static enum packet_kind decode_v4(struct rd *r, uint32_t size, struct segment *s)
+static bool is_extension(uint8_t next)
+{
+	switch ((enum next_header)next) {
+	case NEXT_HOP_BY_HOP:
+	case NEXT_ROUTING:
+	case NEXT_AUTH:
+	case NEXT_OPTIONS:
+	case NEXT_MOBILITY:
+	case NEXT_HIP:
+	case NEXT_SHIM6:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Moves on behind IPv6 extension headers, and behind a fragment's (fragment: true). False: no such packet. */
+static bool skip_extensions(struct datagram *d, bool *fragment)
+{
+	struct rd r = rd_of(d->data);
+	uint32_t left = d->size;
+
+	*fragment = false;
+	for (int i = 0; i < HEADERS_MAX && !*fragment && (is_extension(d->next) || d->next == NEXT_FRAGMENT);
+		i++) {
+		uint8_t type = d->next;
+		uint32_t n = 8;
+
+		d->next = rd_u8(&r);
+		if (type == NEXT_FRAGMENT) {
+			uint16_t at;
+
+			rd_u8(&r);
+			at = rd_u16(&r);
+			d->id = rd_u32(&r);
+			d->offset = at & 0xfff8u;
+			d->more = at & 1;
+			/* A packet in one "fragment" (RFC 6946) is whole. */
+			*fragment = d->offset || d->more;
+		} else {
+			n = rd_u8(&r);
+			n = type == NEXT_AUTH ? (n + 2) * 4 : (n + 1) * 8;
+			rd_span(&r, n - 2);
+		}
+		if (r.bad || n > left)
+			return false;
+		left -= n;
+	}
+	d->data = span_of(r.p, rd_left(&r));
+	d->size = left;
+	return true;
+}
+
+enum packet_kind packet_decode_whole(const struct datagram *given, struct segment *ret)
+{
+	struct datagram d = *given;
+	struct segment s = {.family = d.family};
+	enum packet_kind kind = PACKET_OTHER;
+	bool fragment = false;
+	struct rd r;
+
+	memcpy(s.src, d.src, 16);
+	memcpy(s.dst, d.dst, 16);
+	if (d.family == AF_INET6 && (!skip_extensions(&d, &fragment) || fragment))
+		return PACKET_OTHER;
+	r = rd_of(d.data);
+	if (d.next == NEXT_TCP)
+		kind = decode_tcp(&r, d.size, &s);
+	*ret = s;
+	return kind;
+}
+
+/* @size: bytes from the network layer on, by the wire. False: no such packet. */
+static bool decode_v4(struct rd *r, uint32_t size, struct datagram *d, bool *fragment)
 {
 	struct span h = rd_span(r, 20);
 	uint32_t head, total;
 
 	if (r->bad)
-		return PACKET_OTHER;
+		return false;
 	head = (h.p[0] & 15) * 4u;
 	total = be16(h.p + 2);
 	if (!total && size <= MAX_UNSAID)
 		total = size;
-	if (h.p[9] != IPPROTO_TCP_ || head < 20 || total < head)
-		return PACKET_OTHER;
-	if (be16(h.p + 6) & 0x3fff) /* more fragments, or an offset */
-		return PACKET_FRAGMENT;
-	s->family = AF_INET;
-	memcpy(s->src, h.p + 12, 4);
-	memcpy(s->dst, h.p + 16, 4);
+	d->next = h.p[9];
+	if (d->next != NEXT_TCP || head < 20 || total < head)
+		return false;
+	d->family = AF_INET;
+	memcpy(d->src, h.p + 12, 4);
+	memcpy(d->dst, h.p + 16, 4);
+	d->id = be16(h.p + 4);
+	d->offset = (be16(h.p + 6) & 0x1fffu) * 8;
+	d->more = be16(h.p + 6) & 0x2000;
+	*fragment = d->offset || d->more;
 	rd_span(r, head - 20);
-	return decode_tcp(r, total - head, s);
+	d->size = total - head;
+	d->data = r->bad ? SPAN_EMPTY : span_sub(span_of(r->p, rd_left(r)), 0, d->size);
+	return true;
 }
 
-static enum packet_kind decode_v6(struct rd *r, uint32_t size, struct segment *s)
+static bool decode_v6(struct rd *r, uint32_t size, struct datagram *d, bool *fragment)
 {
 	struct span h = rd_span(r, 40);
-	uint32_t left;
-	uint8_t next;
 
 	if (r->bad)
-		return PACKET_OTHER;
-	left = be16(h.p + 4);
-	if (!left && size > 40 && size <= MAX_UNSAID)
-		left = size - 40;
-	next = h.p[6];
-	s->family = AF_INET6;
-	memcpy(s->src, h.p + 8, 16);
-	memcpy(s->dst, h.p + 24, 16);
-	/* Hop-by-hop, routing and destination options may stand before TCP. */
-	for (int i = 0; i < 8 && (next == 0 || next == 43 || next == 60); i++) {
-		uint32_t n;
-
-		next = rd_u8(r);
-		n = 8 + rd_u8(r) * 8u;
-		rd_span(r, n - 2);
-		if (r->bad || n > left)
-			return PACKET_OTHER;
-		left -= n;
-	}
-	if (next == 44)
-		return PACKET_FRAGMENT;
-	return next == IPPROTO_TCP_ ? decode_tcp(r, left, s) : PACKET_OTHER;
+		return false;
+	d->size = be16(h.p + 4);
+	if (!d->size && size > 40 && size <= MAX_UNSAID)
+		d->size = size - 40;
+	d->next = h.p[6];
+	d->family = AF_INET6;
+	memcpy(d->src, h.p + 8, 16);
+	memcpy(d->dst, h.p + 24, 16);
+	d->data = span_sub(span_of(r->p, rd_left(r)), 0, d->size);
+	return skip_extensions(d, fragment) && (d->next == NEXT_TCP || is_extension(d->next));
 }
 
-enum packet_kind packet_decode(uint32_t link, struct span data, uint32_t size, struct segment *ret)
+enum packet_kind packet_decode(
+	uint32_t link, struct span data, uint32_t size, struct datagram *ret_datagram, struct segment *ret)
 {
 	const struct link *l = find_link(link);
-	struct segment s = {0};
+	struct datagram d = {0};
 	struct rd r = rd_of(data);
-	enum packet_kind kind = PACKET_OTHER;
+	bool fragment = false, ok = false;
 	size_t header;
 
 	if (!l || !skip_link(l, &r) || !rd_left(&r))
@@ -159,9 +256,11 @@ enum packet_kind packet_decode(uint32_t link, struct span data, uint32_t size, s
 	header = (size_t)(r.p - data.p);
 	size = size > header ? size - (uint32_t)header : 0;
 	if (r.p[0] >> 4 == 4)
-		kind = decode_v4(&r, size, &s);
+		ok = decode_v4(&r, size, &d, &fragment);
 	else if (r.p[0] >> 4 == 6)
-		kind = decode_v6(&r, size, &s);
-	*ret = s;
-	return kind;
+		ok = decode_v6(&r, size, &d, &fragment);
+	if (!ok)
+		return PACKET_OTHER;
+	*ret_datagram = d;
+	return fragment ? PACKET_FRAGMENT : packet_decode_whole(&d, ret);
 }

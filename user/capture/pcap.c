@@ -1,5 +1,5 @@
-/* Reads pcap (microseconds and nanoseconds, either byte order) and pcapng. tcpdump.org/pcap.html, RFC drafts
- * draft-ietf-opsawg-pcap and -pcapng. */
+/* Reads pcap (microseconds, nanoseconds and Kuznetzov's variant, either byte order) and pcapng.
+ * tcpdump.org/pcap.html, RFC drafts draft-ietf-opsawg-pcap and -pcapng. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -13,8 +13,9 @@
 #define INTERFACES_MAX 65536
 #define TIME_MAX       (INT64_MAX / 2)
 
-#define PCAP_HEADER 24
-#define PCAP_RECORD 16
+#define PCAP_HEADER          24
+#define PCAP_RECORD          16
+#define PCAP_MODIFIED_RECORD 24 /* interface, link protocol and direction follow: Linux 2.0's libpcap */
 
 #define NG_SECTION   0x0a0d0d0au
 #define NG_INTERFACE 1
@@ -30,13 +31,13 @@ struct interface {
 };
 
 struct state {
-	struct flows *flows;
 	bool swapped; /* big-endian */
+	/* pcap: */
 	bool nanoseconds;
-	uint32_t link;                /* pcap */
-	struct interface *interfaces; /* pcapng: of the current section */
+	uint32_t link, record; /* record: size of a packet's header */
+	/* pcapng: of the current section */
+	struct interface *interfaces;
 	size_t interfaces_n, interfaces_cap;
-	int64_t last_ns;
 };
 
 static uint64_t num(const struct state *st, const uint8_t *p, size_t width)
@@ -57,12 +58,8 @@ static uint32_t u32(const struct state *st, const uint8_t *p)
 
 static int state_new(struct source *s, struct err *e)
 {
-	struct state *st = calloc(1, sizeof(*st));
-
-	s->state = st;
-	if (st)
-		st->flows = flows__new();
-	return st && st->flows ? 0 : err_set(e, -ENOMEM, "out of memory");
+	s->state = calloc(1, sizeof(struct state));
+	return s->state ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
 static void state_free(void *state)
@@ -71,39 +68,61 @@ static void state_free(void *state)
 
 	if (!st)
 		return;
-	flows__free(st->flows);
 	free(st->interfaces);
 	free(st);
-}
-
-static int end(struct source *s, const struct sink *sink)
-{
-	struct state *st = s->state;
-
-	return flows_end(st->flows, sink);
 }
 
 static int give(struct source *s, const struct sink *sink, int64_t ts, uint32_t link, struct span data,
 	uint32_t size, struct err *e)
 {
-	struct state *st = s->state;
-	int err = flows_packet(st->flows, sink, ts, link, data, size);
+	int err = flows_packet(s->flows, sink, ts, link, data, size);
 
-	st->last_ns = ts;
+	s->last_ns = ts;
 	return err ? source_stopped(s, err, e) : 0;
+}
+
+/* What is wrong with the first packet is told when it is read. */
+static int first_time(struct source *s, int (*when)(struct source *, int64_t *, struct err *),
+	struct source_info *info, struct err *e)
+{
+	struct err later;
+	int err = when(s, &info->first_ns, &later);
+
+	s->cut = false;
+	if (!err || err == -ENODATA || err == -EBADMSG)
+		return 0;
+	if (e)
+		*e = later;
+	return err;
 }
 
 /* --- pcap --- */
 
+/* As little-endian hosts write them. */
+static const struct magic {
+	uint32_t magic;
+	bool nanoseconds;
+	uint32_t record;
+} magics[] = {{0xa1b2c3d4, false, PCAP_RECORD}, {0xa1b23c4d, true, PCAP_RECORD},
+	{0xa1b2cd34, false, PCAP_MODIFIED_RECORD}};
+
+static const struct magic *find_magic(struct span head, bool *ret_swapped)
+{
+	uint32_t v = head.n >= 4 ? (uint32_t)le_get(head.p, 4) : 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(magics); i++) {
+		*ret_swapped = v == __builtin_bswap32(magics[i].magic);
+		if (*ret_swapped || v == magics[i].magic)
+			return &magics[i];
+	}
+	return NULL;
+}
+
 static bool pcap_is_mine(struct span head)
 {
-	static const uint8_t magic[][4] = {{0xd4, 0xc3, 0xb2, 0xa1}, {0xa1, 0xb2, 0xc3, 0xd4},
-		{0x4d, 0x3c, 0xb2, 0xa1}, {0xa1, 0xb2, 0x3c, 0x4d}};
+	bool swapped;
 
-	for (size_t i = 0; i < ARRAY_LEN(magic); i++)
-		if (head.n >= 4 && !memcmp(head.p, magic[i], 4))
-			return true;
-	return false;
+	return find_magic(head, &swapped) != NULL;
 }
 
 static int64_t pcap_time(const struct state *st, const uint8_t *rec)
@@ -111,8 +130,20 @@ static int64_t pcap_time(const struct state *st, const uint8_t *rec)
 	return (int64_t)u32(st, rec) * NS_PER_SEC + (int64_t)u32(st, rec + 4) * (st->nanoseconds ? 1 : 1000);
 }
 
+static int pcap_when(struct source *s, int64_t *ret_ns, struct err *e)
+{
+	struct state *st = s->state;
+	struct span rec;
+	int err = source_need(s, st->record, &rec, e);
+
+	if (!err)
+		*ret_ns = pcap_time(st, rec.p);
+	return err;
+}
+
 static int pcap_begin(struct source *s, struct source_info *info, struct err *e)
 {
+	const struct magic *m;
 	struct state *st;
 	struct span head;
 	int err;
@@ -121,13 +152,14 @@ static int pcap_begin(struct source *s, struct source_info *info, struct err *e)
 	if (err)
 		return err;
 	st = s->state;
-	err = input_peek(&s->in, PCAP_HEADER + PCAP_RECORD, &head, e);
+	err = input_peek(&s->in, PCAP_HEADER, &head, e);
 	if (err && err != -ENODATA)
 		return err;
 	if (head.n < PCAP_HEADER)
 		return source_damaged(s, "it ends inside of its header", e);
-	st->swapped = head.p[0] == 0xa1;
-	st->nanoseconds = head.p[st->swapped ? 3 : 0] == 0x4d;
+	m = find_magic(head, &st->swapped);
+	st->nanoseconds = m->nanoseconds;
+	st->record = m->record;
 	st->link = u32(st, head.p + 20) & 0x0fffffff; /* above: length of the frame check sequence */
 	if (!packet_link_known(st->link)) {
 		err_set(e, -EPROTO, "%s has packets of link type %u, which is not read", s->in.path,
@@ -135,10 +167,8 @@ static int pcap_begin(struct source *s, struct source_info *info, struct err *e)
 		err_hint(e, "Ethernet, Linux cooked, raw IP and loopback are: tcpdump -i any -w FILE");
 		return -EPROTO;
 	}
-	if (head.n == PCAP_HEADER + PCAP_RECORD)
-		info->first_ns = pcap_time(st, head.p + PCAP_HEADER);
 	input_skip(&s->in, PCAP_HEADER);
-	return 0;
+	return first_time(s, pcap_when, info, e);
 }
 
 static int pcap_next(struct source *s, const struct sink *sink, struct err *e)
@@ -148,17 +178,17 @@ static int pcap_next(struct source *s, const struct sink *sink, struct err *e)
 	struct span rec;
 	int err;
 
-	err = source_need(s, PCAP_RECORD, &rec, e);
+	err = source_need(s, st->record, &rec, e);
 	if (err)
 		return err;
 	caplen = u32(st, rec.p + 8);
 	size = u32(st, rec.p + 12);
 	if (caplen > PACKET_MAX)
 		return source_damaged(s, "a packet has an impossible length", e);
-	err = source_need(s, PCAP_RECORD + caplen, &rec, e);
+	err = source_need(s, st->record + caplen, &rec, e);
 	if (err)
 		return err;
-	err = give(s, sink, pcap_time(st, rec.p), st->link, span_sub(rec, PCAP_RECORD, caplen), size, e);
+	err = give(s, sink, pcap_time(st, rec.p), st->link, span_sub(rec, st->record, caplen), size, e);
 	if (!err)
 		input_skip(&s->in, rec.n);
 	return err;
@@ -169,7 +199,7 @@ const struct source_kind source_pcap = {
 	.is_mine = pcap_is_mine,
 	.begin = pcap_begin,
 	.next = pcap_next,
-	.end = end,
+	.when = pcap_when,
 	.free = state_free,
 };
 
@@ -281,7 +311,8 @@ struct ng_packet {
 };
 
 /* False: the block contradicts itself or its interface. */
-static bool read_packet(const struct state *st, uint32_t type, struct span body, struct ng_packet *ret)
+static bool read_packet(
+	const struct state *st, int64_t last_ns, uint32_t type, struct span body, struct ng_packet *ret)
 {
 	size_t head = type == NG_SIMPLE ? 4 : 20;
 	uint32_t which = 0, caplen;
@@ -300,7 +331,7 @@ static bool read_packet(const struct state *st, uint32_t type, struct span body,
 		uint32_t snap = ret->interface->snaplen;
 
 		caplen = snap && snap < ret->size ? snap : ret->size;
-		ret->ts_ns = st->last_ns; /* it has none */
+		ret->ts_ns = last_ns; /* it has none */
 	} else {
 		caplen = u32(st, body.p + 12);
 		ret->ts_ns = ng_time(st, ret->interface, body.p + 4);
@@ -329,39 +360,58 @@ static int ng_describe(struct source *s, uint32_t type, struct span block, struc
 	return err;
 }
 
-static int ng_begin(struct source *s, struct source_info *info, struct err *e)
+/* The next packet; it is not skipped. */
+static int ng_packet(struct source *s, struct ng_packet *ret, struct span *ret_block, struct err *e)
+{
+	uint32_t type = 0;
+	int err = 0;
+
+	while (!err) {
+		err = ng_block(s, &type, ret_block, e);
+		if (err || is_packet(type))
+			break;
+		err = ng_describe(s, type, *ret_block, e);
+	}
+	if (!err && !read_packet(s->state, s->last_ns, type, body_of(*ret_block), ret))
+		err = source_damaged(s, "a packet contradicts itself", e);
+	return err;
+}
+
+static int ng_when(struct source *s, int64_t *ret_ns, struct err *e)
 {
 	struct ng_packet p;
 	struct span block;
-	uint32_t type;
-	int err;
+	int err = ng_packet(s, &p, &block, e);
 
-	err = state_new(s, e);
-	while (!err) {
-		err = ng_block(s, &type, &block, e);
-		if (err || is_packet(type))
-			break;
-		err = ng_describe(s, type, block, e);
-	}
-	if (!err && read_packet(s->state, type, body_of(block), &p))
-		info->first_ns = p.ts_ns;
-	return err == -ENODATA ? 0 : err;
+	if (!err)
+		*ret_ns = p.ts_ns;
+	return err;
+}
+
+static int ng_begin(struct source *s, struct source_info *info, struct err *e)
+{
+	struct span head;
+	struct err later;
+	uint32_t type;
+	int err = state_new(s, e);
+
+	if (err)
+		return err;
+	err = ng_block(s, &type, &head, &later);
+	s->cut = false;
+	if (err == -EBADMSG && e)
+		*e = later;
+	return err == -EBADMSG ? err : first_time(s, ng_when, info, e);
 }
 
 static int ng_next(struct source *s, const struct sink *sink, struct err *e)
 {
 	struct ng_packet p;
 	struct span block;
-	uint32_t type;
-	int err;
+	int err = ng_packet(s, &p, &block, e);
 
-	err = ng_block(s, &type, &block, e);
 	if (err)
 		return err;
-	if (!is_packet(type))
-		return ng_describe(s, type, block, e);
-	if (!read_packet(s->state, type, body_of(block), &p))
-		return source_damaged(s, "a packet contradicts itself", e);
 	err = give(s, sink, p.ts_ns, p.interface->link, p.data, p.size, e);
 	if (!err)
 		input_skip(&s->in, block.n);
@@ -373,6 +423,6 @@ const struct source_kind source_pcapng = {
 	.is_mine = ng_is_mine,
 	.begin = ng_begin,
 	.next = ng_next,
-	.end = end,
+	.when = ng_when,
 	.free = state_free,
 };

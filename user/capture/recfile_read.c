@@ -281,13 +281,6 @@ static int next(struct source *s, const struct sink *sink, struct err *e)
 	return 0;
 }
 
-static int end(struct source *s, const struct sink *sink)
-{
-	(void)s;
-	(void)sink;
-	return 0;
-}
-
 static void state_free(void *state)
 {
 	struct state *st = state;
@@ -303,6 +296,5 @@ const struct source_kind source_recfile = {
 	.is_mine = is_mine,
 	.begin = begin,
 	.next = next,
-	.end = end,
 	.free = state_free,
 };

@@ -1,9 +1,11 @@
-/* evtrace import: record files and captures -> pipeline, as if they happened now; one session a file. */
+/* evtrace import: record files and captures -> pipeline, as if they happened now. A record file is a session;
+ * all captures of a call are one, because connections go on from one to the next. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/number.h"
@@ -14,23 +16,29 @@
 
 #define PAYLOAD_MAX (1ull << 30)
 #define SHOW_NS     (200 * NS_PER_MS)
+#define BAR         20               /* columns */
+#define DRAIN_NS    (2 * NS_PER_SEC) /* so long after Ctrl-C what is still in a pipe is read */
 
 static const char help[] =
 	"usage: evtrace import [OPTION]... FILE...\n"
 	"\n"
 	"Reads files into the store, as if what is in them happened now: record files (evtrace record "
-	"--raw), "
-	"pcap\n"
-	"and pcapng (tcpdump -w). Needs no privileges. FILE may be -, for standard input.\n"
+	"--raw),\n"
+	"pcap and pcapng (tcpdump -w), packed by gzip or zstd or not. Needs no privileges. FILE may be -, "
+	"for\n"
+	"standard input: tcpdump -U -w - | evtrace import -\n"
+	"\n"
+	"Captures that are given together are read as one, packet by packet in order of time, whatever order "
+	"they\n"
+	"are named in: connections go on from one rotated file to the next.\n"
 	"\n"
 	"  --store DIR           default: $EVTRACE_STORE, else /var/lib/evtrace as root, else your own\n"
 	"  --payload-limit SIZE  bytes kept of a message's body, 1M by default; more is counted, never "
 	"silent\n"
 	"\n"
 	"Exit code 0; 2 for a wrong command line; 3 when a file is damaged or cut, or Ctrl-C ended it (what "
-	"was "
-	"read\n"
-	"is kept); 4 when memory or the disk is full; 5 when the store or a file cannot be used.\n";
+	"was\n"
+	"read is kept); 4 when memory or the disk is full; 5 when the store or a file cannot be used.\n";
 
 enum {
 	OPT_PAYLOAD = 1,
@@ -43,18 +51,43 @@ struct import {
 	struct common common;
 	uint64_t payload_limit;
 	char store[4096];
-	bool tty;
-	/* the file at hand */
-	const char *path;
-	struct source_info info;
+	bool tty, told;
+	/* the files at hand */
+	struct file *files;
+	size_t files_n;
+	char name[256]; /* of all of them */
+	bool pipe;
 	struct sink sink; /* the pipeline's */
 	struct pipeline_stats stats;
 	struct coverage before, after; /* of the store */
-	uint64_t bytes;                /* read of it */
-	int64_t first_ns, last_ns, started_mono, next_show_mono;
+	uint64_t bytes;                /* read of them */
+	int64_t first_ns, last_ns, started_mono, next_show_mono, interrupted_mono;
+};
+
+struct file {
+	const char *path;
+	struct source *source;
+	struct source_info info;
 };
 
 /* --- on the way --- */
+
+/* Ctrl-C reaches the program at the other end of a pipe as well: what it still has to say is waited for. */
+static int check_interrupted(struct import *im, bool idle)
+{
+	int64_t now;
+
+	if (!interrupted())
+		return 0;
+	if (!im->pipe)
+		return -EINTR;
+	now = (int64_t)now_mono_ns();
+	if (!im->interrupted_mono) {
+		im->interrupted_mono = now;
+		return 0;
+	}
+	return idle || now - im->interrupted_mono > DRAIN_NS ? -EINTR : 0;
+}
 
 static int check_stop(struct import *im, int64_t ts_ns)
 {
@@ -62,7 +95,7 @@ static int check_stop(struct import *im, int64_t ts_ns)
 		im->first_ns = ts_ns;
 	if (ts_ns > im->last_ns)
 		im->last_ns = ts_ns;
-	return interrupted() ? -EINTR : 0;
+	return check_interrupted(im, false);
 }
 
 static int on_chunk(void *ctx, const struct chunk *c)
@@ -116,26 +149,49 @@ static int on_loss(void *ctx, const struct loss_info *l)
 	return k->loss(k->ctx, l);
 }
 
-static void show_progress(void *ctx, uint64_t done, uint64_t total, uint64_t records)
+/* "[#####-----]  48 %" */
+static void put_bar(struct buf *b, uint64_t done, uint64_t total)
+{
+	unsigned full = done >= total ? BAR : (unsigned)((double)done / (double)total * BAR);
+
+	buf_putc(b, '[');
+	for (unsigned i = 0; i < BAR; i++)
+		buf_putc(b, i < full ? '#' : '-');
+	buf_printf(b, "] %3u %%  ", done >= total ? 100 : (unsigned)((double)done / (double)total * 100));
+}
+
+static void show(struct import *im, const struct progress *p, int64_t now)
+{
+	double spent = (double)(now - im->started_mono), rate;
+	struct buf b = {0};
+	char t[40];
+
+	im->next_show_mono = now + SHOW_NS;
+	rate = spent > 0 ? (double)p->done * 1e9 / spent : 0;
+	buf_puts(&b, "\r\033[K");
+	if (p->total)
+		put_bar(&b, p->done, p->total);
+	buf_puts(&b, fmt_size(t, sizeof(t), p->done));
+	if (p->total)
+		buf_printf(&b, " of %s", fmt_size(t, sizeof(t), p->total));
+	buf_printf(&b, ", %s/s", fmt_size(t, sizeof(t), (uint64_t)rate));
+	if (p->total > p->done && rate > 0)
+		buf_printf(&b, ", %s left",
+			fmt_duration(t, sizeof(t), (int64_t)((double)(p->total - p->done) / rate * 1e9)));
+	fputs(buf_cstr(&b), stderr);
+	fflush(stderr);
+	buf_free(&b);
+}
+
+static int on_progress(void *ctx, const struct progress *p)
 {
 	struct import *im = ctx;
-	int64_t now = (int64_t)now_mono_ns(), spent = now - im->started_mono;
-	char t1[40], t2[40], t3[40];
+	int64_t now = (int64_t)now_mono_ns();
 
-	(void)records;
-	im->bytes = done;
-	if (!im->tty || now < im->next_show_mono || spent <= 0)
-		return;
-	im->next_show_mono = now + SHOW_NS;
-	fprintf(stderr, "\r\033[K%s", fmt_size(t1, sizeof(t1), done));
-	if (total)
-		fprintf(stderr, " of %s, %d %%", fmt_size(t2, sizeof(t2), total), (int)(done * 100 / total));
-	fprintf(stderr, ", %s/s", fmt_size(t3, sizeof(t3), (uint64_t)((double)done * 1e9 / (double)spent)));
-	if (total > done && done)
-		fprintf(stderr, ", %s left",
-			fmt_duration(t1, sizeof(t1),
-				(int64_t)((double)spent * (double)(total - done) / (double)done)));
-	fflush(stderr);
+	im->bytes = p->done;
+	if (im->tty && now >= im->next_show_mono)
+		show(im, p, now);
+	return check_interrupted(im, p->idle);
 }
 
 static void clear_progress(const struct import *im)
@@ -144,57 +200,90 @@ static void clear_progress(const struct import *im)
 		fputs("\r\033[K", stderr);
 }
 
-/* --- one file --- */
+/* --- one record file, or all captures --- */
 
 static int begin_session(struct import *im, struct pipeline **ret, struct err *e)
 {
+	const struct source_info *first = &im->files[0].info;
 	struct pipeline_opts opts = {
 		.store_path = im->store,
 		.payload_limit = im->payload_limit,
-		.session = {.source = im->path,
-			.scope = im->info.scope[0] ? im->info.scope : im->info.kind,
-			.version = EVTRACE_VERSION,
-			.started_ns = im->info.first_ns ? im->info.first_ns : now_wall_ns()},
+		.session = {.source = im->name,
+			.scope = first->scope[0] ? first->scope : first->kind,
+			.version = EVTRACE_VERSION},
 	};
 
+	for (size_t i = 0; i < im->files_n; i++) {
+		int64_t t = im->files[i].info.first_ns;
+
+		if (t && (!opts.session.started_ns || t < opts.session.started_ns))
+			opts.session.started_ns = t;
+	}
+	if (!opts.session.started_ns)
+		opts.session.started_ns = now_wall_ns();
 	return pipeline__new(&opts, ret, e);
 }
 
-static int run_source(struct import *im, struct source *s, struct pipeline *p, struct err *e)
+static int run_sources(struct import *im, struct pipeline *p, struct err *e)
 {
 	struct sink k = {im, on_proc, on_proc_exit, on_open, on_chunk, on_close, on_loss, on_tick};
+	struct source **s = calloc(im->files_n, sizeof(struct source *));
 	int err;
 
+	if (!s)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < im->files_n; i++)
+		s[i] = im->files[i].source;
 	pipeline_sink(p, &im->sink);
 	im->started_mono = (int64_t)now_mono_ns();
-	err = source_run(s, &k, show_progress, im, e);
+	im->next_show_mono = im->started_mono;
+	err = source_run_all(s, im->files_n, &k, on_progress, im, e);
 	clear_progress(im);
+	free(s);
 	return err;
 }
 
-/* What a source's error means for the command, said on stderr. */
-static int source_exit(const struct import *im, const struct source *s, int err, const struct err *e)
+/* What is wrong with one file, said on stderr. Returns an exit code. */
+static int file_exit(const struct file *f)
+{
+	struct err said = {0};
+	int err = source_result(f->source, &said);
+
+	if (err && err != -EBADMSG)
+		return 0; /* it stopped all */
+	if (err) {
+		err_hint(&said, "what stands before it is in the store");
+		return cmd_fail("import", EXIT_PARTIAL, &said);
+	}
+	if (!source_was_cut(f->source))
+		return 0;
+	err_set(&said, 0, "%s is cut: it ends in the middle of a %s, which begins at byte %llu", f->path,
+		f->info.capture ? "packet" : "record", (unsigned long long)source_offset(f->source));
+	err_hint(&said, "all that stands before it is in the store");
+	return cmd_fail("import", EXIT_PARTIAL, &said);
+}
+
+/* What running means for the command, said on stderr. */
+static int run_exit(const struct import *im, int err, const struct err *e)
 {
 	struct err said = *e;
 	char bytes[40];
+	int code = 0;
 
 	if (err == -EINTR) {
 		err_set(&said, err, "interrupted after %s of %s", fmt_size(bytes, sizeof(bytes), im->bytes),
-			im->path);
+			im->name);
 		err_hint(&said, "what was read until then is in the store");
-		return cmd_fail("import", EXIT_PARTIAL, &said);
-	}
-	if (err == -EBADMSG) {
-		err_hint(&said, "what stands before it is in the store");
 		return cmd_fail("import", EXIT_PARTIAL, &said);
 	}
 	if (err)
 		return cmd_fail("import", EXIT_SYSTEM, &said);
-	if (!source_was_cut(s))
-		return 0;
-	err_set(&said, 0, "%s ends in the middle of a record: its recording was interrupted", im->path);
-	err_hint(&said, "all that stands before it is in the store");
-	return cmd_fail("import", EXIT_PARTIAL, &said);
+	for (size_t i = 0; i < im->files_n; i++) {
+		int file_code = file_exit(&im->files[i]);
+
+		code = file_code ? file_code : code;
+	}
+	return code;
 }
 
 /* All zero when there is no store yet. */
@@ -222,7 +311,7 @@ static void put_connections(struct buf *b, const struct pipeline_stats *p)
 
 /* "dump.pcap (pcap, 26 kB over 2.3 s): 31 messages on 2 broker connections; nothing lost". What was lost and
  * how many messages came of it is asked of the store: the end of a file brings out the last of both. */
-static void tell_file(const struct import *im)
+static void tell_files(const struct import *im)
 {
 	const struct coverage *a = &im->after, *z = &im->before;
 	uint64_t lost = a->gap_bytes - z->gap_bytes + a->lost_bytes - z->lost_bytes;
@@ -230,8 +319,8 @@ static void tell_file(const struct import *im)
 	char text[40];
 	struct buf b = {0};
 
-	text_safe(&b, span_str(im->path));
-	buf_printf(&b, " (%s, %s", im->info.kind, fmt_size(text, sizeof(text), im->bytes));
+	text_safe(&b, span_str(im->name));
+	buf_printf(&b, " (%s, %s", im->files[0].info.kind, fmt_size(text, sizeof(text), im->bytes));
 	if (im->last_ns > im->first_ns)
 		buf_printf(&b, " over %s", fmt_duration(text, sizeof(text), im->last_ns - im->first_ns));
 	buf_puts(&b, "): ");
@@ -248,29 +337,41 @@ static void tell_file(const struct import *im)
 	buf_free(&b);
 }
 
-/* Returns an exit code; false in *@go_on when the next file would meet the same. */
-static int import_file(struct import *im, const char *path, bool *go_on)
+/* "a.pcap0", "a.pcap0 and a.pcap1", "a.pcap0 and 7 more" */
+static void name_files(struct import *im)
+{
+	const char *first = im->files[0].path;
+
+	if (im->files_n == 1)
+		snprintf(im->name, sizeof(im->name), "%s", first);
+	else if (im->files_n == 2)
+		snprintf(im->name, sizeof(im->name), "%s and %s", first, im->files[1].path);
+	else
+		snprintf(im->name, sizeof(im->name), "%s and %zu more", first, im->files_n - 1);
+	im->pipe = false;
+	for (size_t i = 0; i < im->files_n; i++)
+		im->pipe |= source_is_pipe(im->files[i].source);
+}
+
+/* One session. Returns an exit code; false in *@go_on when what follows would meet the same. */
+static int import_files(struct import *im, struct file *files, size_t n, bool *go_on)
 {
 	struct pipeline *p = NULL;
-	struct source *s;
 	struct err e = {0};
 	int err, code;
 
-	im->path = strcmp(path, "-") ? path : "standard input";
-	im->first_ns = im->last_ns = im->next_show_mono = 0;
+	im->files = files;
+	im->files_n = n;
+	im->first_ns = im->last_ns = 0;
 	im->bytes = 0;
-	err = source__open(path, &s, &im->info, &e);
-	if (err)
-		return cmd_fail("import", err == -ENOMEM || err == -EIO ? EXIT_SYSTEM : EXIT_STORE, &e);
+	name_files(im);
 	err = begin_session(im, &p, &e);
 	if (err) {
-		source__close(s);
 		*go_on = false;
 		return cmd_fail("import", cmd_store_exit(err), &e);
 	}
-	err = run_source(im, s, p, &e);
-	code = source_exit(im, s, err, &e);
-	source__close(s);
+	err = run_sources(im, p, &e);
+	code = run_exit(im, err, &e);
 	pipeline__stats(p, &im->stats);
 	err = pipeline__finish(p, &e);
 	if (err && (!code || code == EXIT_PARTIAL)) {
@@ -278,7 +379,8 @@ static int import_file(struct import *im, const char *path, bool *go_on)
 		code = cmd_fail("import", cmd_store_exit(err), &e);
 	}
 	read_coverage(im, &im->after);
-	tell_file(im);
+	tell_files(im);
+	im->told = true;
 	im->before = im->after;
 	*go_on &= !interrupted();
 	return code;
@@ -364,11 +466,96 @@ static void interrupt_reads(void)
 	}
 }
 
+/* Returns an exit code. */
+static int open_file(const char *path, struct file *ret)
+{
+	struct err e = {0};
+	int err = source__open(path, &ret->source, &ret->info, &e);
+
+	ret->path = strcmp(path, "-") ? path : "standard input";
+	if (!err)
+		return 0;
+	ret->source = NULL;
+	if (err == -EINTR)
+		err_set(&e, err, "interrupted before anything came from %s", ret->path);
+	return cmd_fail("import",
+		err == -EINTR                   ? EXIT_PARTIAL
+		: err == -ENOMEM || err == -EIO ? EXIT_SYSTEM
+						: EXIT_STORE,
+		&e);
+}
+
+/* What could not be used at all outweighs what could in part. */
+static void worse(int *code, int other)
+{
+	if (other > *code)
+		*code = other;
+}
+
+/* Opens all that can be opened, captures behind record files. */
+static int open_files(char **paths, size_t n, struct file *files, size_t *ret_recordings, size_t *ret_n)
+{
+	size_t recordings = 0, all = 0;
+	int code = 0;
+
+	for (size_t i = 0; i < n && !interrupted(); i++) {
+		struct file f = {0};
+
+		worse(&code, open_file(paths[i], &f));
+		if (!f.source)
+			continue;
+		files[all++] = f;
+		if (!f.info.capture) {
+			memmove(&files[recordings + 1], &files[recordings],
+				(all - 1 - recordings) * sizeof(*files));
+			files[recordings++] = f;
+		}
+	}
+	*ret_recordings = recordings;
+	*ret_n = all;
+	return code;
+}
+
+/* All captures are open at once. */
+static void allow_many_files(void)
+{
+	struct rlimit l;
+
+	if (!getrlimit(RLIMIT_NOFILE, &l)) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static int import_all(struct import *im, char **paths, size_t n)
+{
+	struct file *files = calloc(n, sizeof(*files));
+	struct err e = {0};
+	size_t recordings, all;
+	bool go_on = true;
+	int code;
+
+	if (!files) {
+		err_set(&e, -ENOMEM, "out of memory");
+		return cmd_fail("import", EXIT_SYSTEM, &e);
+	}
+	code = open_files(paths, n, files, &recordings, &all);
+	for (size_t i = 0; i < recordings && go_on; i++)
+		worse(&code, import_files(im, &files[i], 1, &go_on));
+	if (all > recordings && go_on)
+		worse(&code, import_files(im, &files[recordings], all - recordings, &go_on));
+	if (im->told)
+		tell_store(im);
+	for (size_t i = 0; i < all; i++)
+		source__close(files[i].source);
+	free(files);
+	return code;
+}
+
 int cmd_import(int argc, char **argv)
 {
 	struct import im = {0};
 	struct err e = {0};
-	bool go_on = true, read_any = false;
 	int code = 0;
 
 	if (!parse_args(&im, argc, argv, &code))
@@ -380,16 +567,7 @@ int cmd_import(int argc, char **argv)
 	im.tty = isatty(STDERR_FILENO);
 	interrupts_catch();
 	interrupt_reads();
+	allow_many_files();
 	read_coverage(&im, &im.before);
-	for (int i = optind; i < argc && go_on; i++) {
-		int file_code = import_file(&im, argv[i], &go_on);
-
-		read_any |= !file_code || file_code == EXIT_PARTIAL;
-		/* What could not be used at all outweighs what could in part. */
-		if (file_code > code)
-			code = file_code;
-	}
-	if (read_any)
-		tell_store(&im);
-	return code;
+	return import_all(&im, argv + optind, (size_t)(argc - optind));
 }

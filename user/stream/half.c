@@ -193,7 +193,8 @@ static int take(struct cx *cx, int h, const struct piece *p)
 			err = enforce_budget(cx, h);
 	}
 	if (!err && p->len > p->data.n && cx->state == CX_OPEN)
-		err = half_gap(cx, h, p->len - p->data.n, "could not be copied");
+		err = half_gap(
+			cx, h, p->len - p->data.n, p->mark.pid ? "could not be copied" : "was not captured");
 	return err;
 }
 
@@ -306,6 +307,7 @@ static int insert(struct cx *cx, int h, const struct piece *p)
 static int feed(struct cx *cx, int h, struct piece *p)
 {
 	const struct stream_opts *o = &cx->s->opts;
+	size_t max_reorder = cx_on_wire(cx) && o->max_reorder < REORDER_WIRE ? REORDER_WIRE : o->max_reorder;
 	struct half *hf = &cx->half[h];
 	int err;
 
@@ -316,7 +318,7 @@ static int feed(struct cx *cx, int h, struct piece *p)
 	}
 	err = insert(cx, h, p);
 	while (!err && hf->segs_n && cx->state == CX_OPEN &&
-		(hf->segs_bytes > o->max_reorder || hf->segs_n > SEGS_MAX ||
+		(hf->segs_bytes > max_reorder || hf->segs_n > SEGS_MAX ||
 			cx->s->stats.buffered > o->max_total))
 		err = skip_hole(cx, h);
 	return err;

@@ -9,12 +9,16 @@
 #include "base/timefmt.h"
 #include "stream/stream.h"
 
-#define MARKS_HISTORY    128  /* consumed calls whose marks are kept: an operation may have begun in them */
-#define MARKS_MAX        8192 /* unconsumed calls told apart; beyond it neighbours share a mark */
-#define SEGS_MAX         4096 /* pieces beyond a hole */
-#define HOLD_NS          (100 * NS_PER_MS)
-#define HOLD_BYTES       (64u << 10)
-#define HOLE_NS          NS_PER_SEC /* so long a hole may still be filled */
+#define MARKS_HISTORY 128  /* consumed calls whose marks are kept: an operation may have begun in them */
+#define MARKS_MAX     8192 /* unconsumed calls told apart; beyond it neighbours share a mark */
+#define SEGS_MAX      4096 /* pieces beyond a hole */
+#define HOLD_NS       (100 * NS_PER_MS)
+#define HOLD_BYTES    (64u << 10)
+#define HOLE_NS       NS_PER_SEC /* so long a hole may still be filled */
+/* On the wire by a retransmission, which takes its time while much that was sent after it comes through. What
+ * is missing for good, such a source tells itself. */
+#define HOLE_WIRE_NS     (30 * NS_PER_SEC)
+#define REORDER_WIRE     (8u << 20)
 #define SETTLE_NS        NS_PER_SEC /* so long after pairing bytes of the server's end may still matter */
 #define SAME_START_NS    (60 * NS_PER_SEC) /* both ends of a new connection appear within this time */
 #define SAME_START_BYTES (16 << 20)        /* and so near to each other */
@@ -168,6 +172,15 @@ static inline struct end *cx_client(const struct cx *cx)
 	struct end *e = cx_end(cx, SIDE_CLIENT);
 
 	return e && !e->aside ? e : NULL;
+}
+
+/* Segments of a capture, as opposed to calls of a process. */
+static inline bool cx_on_wire(const struct cx *cx)
+{
+	for (int i = 0; i < 2; i++)
+		if (cx->end[i] && cx->end[i]->info.pid)
+			return false;
+	return true;
 }
 
 /* --- marks.c --- */

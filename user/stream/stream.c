@@ -241,7 +241,7 @@ static bool unsettled(const struct cx *cx)
 static int cx_check(struct cx *cx)
 {
 	struct streams *s = cx->s;
-	int64_t now = s->now_ns;
+	int64_t now = s->now_ns, hole_ns = cx_on_wire(cx) ? HOLE_WIRE_NS : HOLE_NS;
 	bool again = false;
 	int err = 0;
 
@@ -252,7 +252,7 @@ static int cx_check(struct cx *cx)
 			again = true;
 	}
 	for (int h = 0; h < 2 && !err && cx->state == CX_OPEN; h++) {
-		if (cx->half[h].segs_n && now - cx->half[h].hole_ns >= HOLE_NS)
+		if (cx->half[h].segs_n && now - cx->half[h].hole_ns >= hole_ns)
 			err = half_skip_holes(cx, h);
 		again |= cx->half[h].segs_n > 0;
 	}
