@@ -614,6 +614,60 @@ static void a_replay_counts_for_all_lives_of_a_message(void)
 	close_chain();
 }
 
+/* A copy without a mark: m1 of a stream was sent again as m2, by the id that the broker confirmed. */
+static void write_entries(struct scenario *s, int i, int n)
+{
+	(void)n;
+	for (int k = 2; i < 2 && k <= 4; k++)
+		sc_message(s, &(struct sc_message){.exchange = "jobs",
+				      .key = "",
+				      .type = "",
+				      .body = "{}",
+				      .first_ns = T0 + MS(k),
+				      .origin = ORIGIN_CLIENT});
+}
+
+static void a_copy_is_known_by_the_name_that_the_broker_confirmed(void)
+{
+	struct replay_note note = {0};
+	struct err e = {0};
+	char sql[300];
+
+	open_chain("entries", 1, write_entries);
+	exec_in(store_path(store),
+		"INSERT OR IGNORE INTO name(text) VALUES('jobs');"
+		"UPDATE message SET mid='7-'||id, log=(SELECT id FROM name WHERE text='jobs')");
+	snprintf(sql, sizeof(sql),
+		"INSERT INTO replay(ts_ns,message,who,token,result,broker,exchange,log,mid)"
+		" SELECT %lld,1,'ann','m1.abc','confirmed',name,'jobs','jobs','7-3' FROM broker",
+		(long long)T0 + MS(2));
+	exec_in(store_path(store), sql);
+	begin_judge();
+	CHECK_EQ(find_replay(loader, get(3), &note, &e), 1);
+	CHECK(note.of == 1 && note.copy == 3);
+	CHECK_STR(note.who, "ann");
+	CHECK_EQ(find_replay(loader, get(2), &note, &e), 0);
+	CHECK_EQ(get(1)->links_n, 1);
+	CHECK_EQ(get(3)->links_n, 1);
+	CHECK(get(3)->links[0].src == 1 && get(3)->links[0].kind == LINK_REPLAY_OF);
+	CHECK_EQ(get(4)->links_n, 0);
+	CHECK_EQ(last_replay(loader, 1, &note, NULL, &e), 1);
+	CHECK(note.copy == 3 && note.id);
+	CHECK_EQ(last_replay(loader, 3, &note, NULL, &e), 1); /* it came out of that replay */
+	CHECK(note.of == 1 && note.before);
+	CHECK_EQ(last_replay(loader, 4, &note, NULL, &e), 0);
+	end_judge();
+	/* Another broker has an entry of that name, too. */
+	exec_in(store_path(store),
+		"UPDATE replay SET broker='elsewhere:6379'; UPDATE message SET broker=77 WHERE id=3");
+	begin_judge();
+	CHECK_EQ(find_replay(loader, get(3), &note, &e), 0);
+	CHECK_EQ(get(3)->links_n, 0);
+	CHECK_EQ(get(1)->links_n, 0);
+	end_judge();
+	close_chain();
+}
+
 static void where_speaks_of_causes_and_effects(void)
 {
 	uint64_t asked[] = {M_ORDER}, several[] = {M_REPLAY, M_DEAD, M_INVOICE, M_ORDER};
@@ -868,6 +922,7 @@ int main(int argc, char **argv)
 	RUN(retries_are_followed_to_their_end);
 	RUN(a_replay_says_who_and_why);
 	RUN(a_replay_counts_for_all_lives_of_a_message);
+	RUN(a_copy_is_known_by_the_name_that_the_broker_confirmed);
 	RUN(where_speaks_of_causes_and_effects);
 	RUN(evidence_is_there);
 	RUN(the_tree_goes_by_causality);

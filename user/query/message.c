@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "query/replays.h"
+
 #define LISTED 64 /* queues named in a row */
 
 struct loader {
@@ -10,6 +12,7 @@ struct loader {
 	struct names *names;
 	struct map loaded; /* id -> struct msg * */
 	sqlite3_stmt *message, *copies, *links, *queues;
+	bool named; /* the table of replays has copies by the broker's name for them */
 };
 
 static void msg__free(struct msg *m)
@@ -54,6 +57,8 @@ int loader__new(struct store *s, struct loader **ret, struct err *e)
 			&l->links, e);
 	if (!err)
 		err = cat_prepare(s, "SELECT queue FROM copy WHERE message=? ORDER BY id", &l->queues, e);
+	if (!err)
+		err = replays_named(s, &l->named, e);
 	if (err) {
 		loader__free(l);
 		return err;
@@ -187,6 +192,37 @@ static int read_copies(struct loader *l, struct msg *m, struct err *e)
 	return more;
 }
 
+/* 1 added, 0 it has too many, -errno. */
+static int add_link(struct msg *m, const struct msg_link *link, struct span evidence, struct err *e)
+{
+	struct msg_link *k;
+
+	if (m->links_n == MSG_MAX_LINKS) {
+		m->more = true;
+		return 0;
+	}
+	k = grow((void **)&m->links, m->links_n, sizeof(*k));
+	if (!k)
+		return no_memory(e);
+	*k = *link;
+	k->evidence = strndup(evidence.n ? (const char *)evidence.p : "", evidence.n);
+	m->links_n++;
+	return k->evidence ? 1 : no_memory(e);
+}
+
+static int on_replay(void *ctx, uint64_t src, uint64_t dst, struct err *e)
+{
+	struct msg *m = ctx;
+	int err;
+
+	for (size_t i = 0; i < m->links_n; i++)
+		if (m->links[i].kind == LINK_REPLAY_OF && m->links[i].src == src && m->links[i].dst == dst)
+			return 0;
+	err = add_link(m, &(struct msg_link){.src = src, .dst = dst, .kind = LINK_REPLAY_OF, .confidence = 1},
+		SPAN_LIT("the broker's own id, as it confirmed the replay"), e);
+	return err < 0 ? err : 0;
+}
+
 static int read_links(struct loader *l, struct msg *m, struct err *e)
 {
 	sqlite3_stmt *st = l->links;
@@ -194,35 +230,20 @@ static int read_links(struct loader *l, struct msg *m, struct err *e)
 
 	sqlite3_bind_int64(st, 1, (int64_t)m->row.id);
 	while ((more = cat_step(l->s, st, e)) > 0) {
-		struct span evidence = cat_span(st, 5);
-		struct msg_link *k;
-
-		if (m->links_n == MSG_MAX_LINKS) {
-			m->more = true;
-			more = 0;
-			break;
-		}
-		k = grow((void **)&m->links, m->links_n, sizeof(*k));
-		if (!k) {
-			more = no_memory(e);
-			break;
-		}
-		*k = (struct msg_link){
+		struct msg_link k = {
 			.id = cat_id(st, 0),
 			.src = cat_id(st, 1),
 			.dst = cat_id(st, 2),
 			.kind = (enum link_kind)sqlite3_column_int(st, 3),
 			.confidence = sqlite3_column_double(st, 4),
-			.evidence = strndup(evidence.n ? (const char *)evidence.p : "", evidence.n),
 		};
-		m->links_n++;
-		if (!k->evidence) {
-			more = no_memory(e);
+
+		more = add_link(m, &k, cat_span(st, 5), e);
+		if (more <= 0)
 			break;
-		}
 	}
 	sqlite3_reset(st);
-	return more;
+	return !more && l->named ? replay_links(l->s, m, on_replay, m, e) : more;
 }
 
 /* What lists show: the queues of its copies, and those that its dead copies went to. */

@@ -33,4 +33,13 @@ int find_replay(struct loader *l, struct msg *m, struct replay_note *ret, struct
 int last_replay(
 	struct loader *l, uint64_t message, struct replay_note *ret, uint64_t *ret_first, struct err *e);
 
+/*
+ * Copies without a mark (an entry of a Redis stream has none) are known by the name that the broker gave them
+ * when it confirmed: links that no recorder could see. *ret: there are such acts. replay_links() calls @fn
+ * for each that @m is source or target of; its errors end it.
+ */
+int replays_named(struct store *s, bool *ret, struct err *e);
+int replay_links(struct store *s, const struct msg *m,
+	int (*fn)(void *ctx, uint64_t src, uint64_t dst, struct err *e), void *ctx, struct err *e);
+
 #endif
