@@ -246,6 +246,9 @@ static void look_at_columns(struct match *m)
 		case LEAF_ID:
 			yes = s->id == l->id;
 			break;
+		case LEAF_MID:
+			yes = s->mid.n && pattern_is(&l->pat, s->mid);
+			break;
 		case LEAF_SINCE:
 			yes = s->when_ns >= l->ns;
 			break;
@@ -276,9 +279,10 @@ static int look_at_names(struct match *m, enum names_of of)
 {
 	for (size_t i = 0; i < m->q->leaves_n; i++) {
 		const struct leaf *l = &m->q->leaves[i];
-		bool last = of == NAMES_OF_MESSAGE ? l->kind == LEAF_EXCHANGE || l->kind == LEAF_KEY
-						   : l->kind == LEAF_TOPIC || l->kind == LEAF_QUEUE ||
-							     l->kind == LEAF_SERVICE || l->kind == LEAF_STATE;
+		bool last = of == NAMES_OF_MESSAGE
+				    ? l->kind == LEAF_EXCHANGE || (l->kind == LEAF_KEY && !m->s->keyed)
+				    : l->kind == LEAF_TOPIC || l->kind == LEAF_QUEUE ||
+					      l->kind == LEAF_SERVICE || l->kind == LEAF_STATE;
 		int yes;
 
 		if (m->truth[i] != OPEN || l->kind == LEAF_FIELD || l->kind == LEAF_HAS)
@@ -316,6 +320,10 @@ static bool on_field(void *ctx, const struct field *f)
 
 	scalar_seen(
 		m, f->name, header ? span_sub(f->name, sizeof(prefix) - 1, SIZE_MAX) : SPAN_EMPTY, f->text);
+	for (size_t i = 0; m->s->keyed && i < m->q->leaves_n && span_is(f->name, "key"); i++)
+		if (m->truth[i] == OPEN && m->q->leaves[i].kind == LEAF_KEY &&
+			pattern_is(&m->q->leaves[i].pat, f->text))
+			m->truth[i] = TRUE_;
 	if (!header && span_is(f->name, "content-type")) {
 		buf_clear(&m->content_type);
 		buf_put_span(&m->content_type, f->text);
@@ -339,8 +347,8 @@ static void look_at_envelope(struct match *m)
 	for (size_t i = 0; i < m->q->leaves_n && !needed; i++) {
 		const struct leaf *l = &m->q->leaves[i];
 
-		if (m->truth[i] == OPEN &&
-			(l->kind == LEAF_WORD || l->kind == LEAF_FIELD || l->kind == LEAF_HAS))
+		if (m->truth[i] == OPEN && (l->kind == LEAF_WORD || l->kind == LEAF_FIELD ||
+						   l->kind == LEAF_HAS || l->kind == LEAF_KEY))
 			needed = !l->literal.n || contains(m->s->envelope, l->literal) ||
 				 may_be_rendered(l->literal);
 	}
@@ -384,7 +392,8 @@ static bool asks_payload(const struct match *m)
 	for (size_t i = 0; i < m->q->leaves_n; i++) {
 		enum leaf_kind k = m->q->leaves[i].kind;
 
-		if (m->truth[i] == OPEN && (k == LEAF_WORD || k == LEAF_FIELD || k == LEAF_HAS))
+		if (m->truth[i] == OPEN &&
+			(k == LEAF_WORD || k == LEAF_FIELD || k == LEAF_HAS || k == LEAF_KEY))
 			return true;
 	}
 	return false;

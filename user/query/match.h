@@ -28,6 +28,8 @@ struct subject {
 	uint32_t states; /* bits of enum msg_state: its own */
 	uint32_t flags;
 	enum proto_id proto;
+	struct span mid;            /* the broker's own id */
+	bool keyed;                 /* its key is the property of that name, not the routing key */
 	struct span envelope, body; /* set by payload(), or before when that is NULL */
 	bool loaded;
 	void *ctx;

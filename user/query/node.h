@@ -22,7 +22,8 @@ enum leaf_kind {
 	LEAF_TOPIC, /* exchange, routing key or queue */
 	LEAF_EXCHANGE,
 	LEAF_KEY,
-	LEAF_QUEUE,
+	LEAF_QUEUE,   /* also of a group: "topic/group" */
+	LEAF_MID,     /* the broker's own id */
 	LEAF_SERVICE, /* the sender's, or a consumer's */
 	LEAF_STATE,   /* of the message or of one of its copies */
 	LEAF_ID,

@@ -30,6 +30,8 @@ static const struct {
 } scopes[] = {
 	{"service", LEAF_SERVICE},
 	{"queue", LEAF_QUEUE},
+	{"group", LEAF_QUEUE},
+	{"broker-id", LEAF_MID},
 	{"exchange", LEAF_EXCHANGE},
 	{"topic", LEAF_TOPIC},
 	{"key", LEAF_KEY},
@@ -211,6 +213,19 @@ static int set_value(struct parser *p, struct leaf *l, struct span typed)
 	return buf_ok(&l->value) ? 0 : no_memory(p);
 }
 
+/* A group's name is the end of its queue's. */
+static int set_group(struct parser *p, struct leaf *l, struct span typed)
+{
+	struct buf v = {0};
+	int err;
+
+	buf_puts(&v, "*/");
+	buf_put_span(&v, typed);
+	err = buf_ok(&v) ? set_value(p, l, buf_span(&v)) : no_memory(p);
+	buf_free(&v);
+	return err;
+}
+
 /* --- terms --- */
 
 static int state_leaf(struct parser *p, struct leaf *l, size_t at)
@@ -294,7 +309,8 @@ static int scope_term(struct parser *p, enum leaf_kind kind, const char *name)
 	if (!l)
 		return -EINVAL;
 	err = read_value(p, &v);
-	err = err ? err : set_value(p, l, v);
+	if (!err)
+		err = strcmp(name, "group") ? set_value(p, l, v) : set_group(p, l, v);
 	if (err)
 		return err;
 	if (kind == LEAF_STATE)

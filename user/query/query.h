@@ -6,8 +6,10 @@
  *                       a word matches at word boundaries
  * name=value  name!=value  name<value  name<=value  name>value  name>=value
  *                       a body field (the end of its path), header or property; numbers compare as numbers
- * service: queue: exchange: key: topic: state: id: since: until: has:
- *                       what evtrace knows; topic: is exchange, queue or routing key
+ * service: queue: group: exchange: key: topic: state: id: broker-id: since: until: has:
+ *                       what evtrace knows; topic: is exchange, queue or routing key; exchange: is also the
+ *                       name of a topic, stream, subject or channel; group: who reads it; broker-id: its
+ *                       offset, stream id or sequence
  * AND OR NOT ( )        AND binds stronger than OR and may be left out
  *
  * The wildcards * and ? work in words, in values behind = and !=, and in names. See evtrace-query(7).

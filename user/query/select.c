@@ -39,6 +39,7 @@ struct select {
 	uint32_t since_tick;
 	/* the message at hand */
 	uint64_t id, exchange, routing_key, type, process, payload;
+	enum dest dest;
 	struct copy *copies;
 	size_t copies_n, copies_cap;
 	bool copies_read;
@@ -168,8 +169,8 @@ static bool message_hits(const struct select *s, const struct leaf *l, const str
 		return in_set(set, s->exchange) || in_set(set, s->routing_key);
 	case LEAF_EXCHANGE:
 		return in_set(set, s->exchange);
-	case LEAF_KEY:
-		return in_set(set, s->routing_key);
+	case LEAF_KEY: /* a partition is no key: that is in the envelope */
+		return s->dest != DEST_LOG && in_set(set, s->routing_key);
 	case LEAF_SERVICE:
 		return who_in_set(set, s->process);
 	default:
@@ -372,7 +373,7 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 	s->type = cat_id(st, 9);
 	s->process = cat_id(st, 10);
 	row->origin = (enum msg_origin)sqlite3_column_int(st, 11);
-	row->dest = (enum dest)sqlite3_column_int(st, 12);
+	row->dest = s->dest = (enum dest)sqlite3_column_int(st, 12);
 	s->copies_read = false;
 
 	*sub = (struct subject){
@@ -380,6 +381,8 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 		.when_ns = row->when_ns,
 		.states = 1u << row->state,
 		.flags = row->flags,
+		.mid = cat_span(s->scan, 13),
+		.keyed = row->dest == DEST_LOG,
 		.proto = row->proto,
 		.ctx = s,
 		.names = on_names,
