@@ -685,6 +685,7 @@ const struct proto proto_nats = {
 	.id = PROTO_NATS,
 	.name = "nats",
 	.otel_name = "nats",
+	.words = {.channel = "subject", .log = "subject", .mid = "sequence"},
 	.probe = nats_probe,
 	.shared_new = nats_shared_new,
 	.shared_free = nats_shared_free,
