@@ -1,0 +1,162 @@
+/* Whole conversations, byte for byte, against the operations that they stand for. */
+#include "talk.h"
+
+static void list_queue(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH orders one two");
+	say(&t, ":2\r\n");
+	ask(&t, "BRPOP orders other 0");
+	say_words(&t, "orders one");
+	ask(&t, "RPOP orders");
+	ask(&t, "LPOP orders 2");
+	say(&t, "$3\r\ntwo\r\n*-1\r\n");
+	ask(&t, "LPUSHX nobody x");
+	say(&t, ":0\r\n");
+	ask(&t, "LPUSH aset x");
+	say(&t, "-WRONGTYPE Operation against a key\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=orders size=3 body=one\n"
+		       "3 SEND vhost=0 key=orders size=3 body=two\n"
+		       "4 CONFIRM vhost=0 ref=2 many\n"
+		       "5 CONFIRM vhost=0 ref=3 many\n"
+		       "6 RECEIVE vhost=0 key=orders q=orders no-ack size=3 body=one\n"
+		       "7 SETTLE vhost=0 q=orders ref=6 auto\n"
+		       "8 RECEIVE vhost=0 key=orders q=orders no-ack pulled size=3 body=two\n"
+		       "9 SETTLE vhost=0 q=orders ref=8 auto\n"
+		       "10 SEND vhost=0 key=nobody size=1 body=x\n"
+		       "11 CONFIRM vhost=0 ref=10 text=no such list negative\n"
+		       "12 SEND vhost=0 key=aset size=1 body=x\n"
+		       "13 CONFIRM vhost=0 ref=12 text=WRONGTYPE Operation against a key negative\n");
+}
+
+static void stream(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "XGROUP CREATE s g $ MKSTREAM");
+	say(&t, "+OK\r\n");
+	ask(&t, "XADD s MAXLEN ~ 1000 * kind created data {\"id\":4711}");
+	say(&t, "$3\r\n1-1\r\n");
+	ask(&t, "XREADGROUP GROUP g c COUNT 10 BLOCK 0 STREAMS s >");
+	say(&t, "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*4\r\n$4\r\nkind\r\n$7\r\ncreated\r\n"
+		"$4\r\ndata\r\n$11\r\n{\"id\":4711}\r\n");
+	ask(&t, "XACK s g 1-1");
+	say(&t, ":1\r\n");
+	ask(&t, "XREADGROUP GROUP g c NOACK STREAMS s >");
+	say(&t, "%1\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+	ask(&t, "XREAD STREAMS s 0");
+	say(&t, "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+	ask(&t, "XADD none NOMKSTREAM * a b");
+	say(&t, "$-1\r\n");
+	ask(&t, "XTRIM s MINID 2-0");
+	say(&t, ":1\r\n");
+	ask(&t, "XDEL s 2-1");
+	say(&t, ":1\r\n");
+	ask(&t, "XGROUP DESTROY s g");
+	say(&t, ":1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 XDECLARE log vhost=0 ex=s log=s\n"
+		"3 QDECLARE log vhost=0 ex=s q=g log=s mid=$\n"
+		"4 SEND log vhost=0 ex=s log=s size=11 body={\"id\":4711} {header.kind=created} "
+		"{header.data={\"id\":4711}}\n"
+		"5 CONFIRM log vhost=0 ex=s log=s mid=1-1 ref=4\n"
+		"6 SUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n"
+		"7 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=1-1 delivery=1 size=11 "
+		"body={\"id\":4711} {header.kind=created} {header.data={\"id\":4711}}\n"
+		"8 SETTLE log vhost=0 ex=s q=g log=s mid=1-1 ref=7 ack\n"
+		"9 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 no-ack size=1 body=b {header.a=b}\n"
+		"10 SETTLE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 ref=9 auto\n"
+		"11 RECEIVE log vhost=0 ex=s log=s mid=2-1 no-ack pulled size=1 body=b {header.a=b}\n"
+		"12 SETTLE log vhost=0 ex=s log=s mid=2-1 ref=11 auto\n"
+		"13 SEND log vhost=0 ex=none log=none size=1 body=b {header.a=b}\n"
+		"14 CONFIRM log vhost=0 ex=none log=none ref=13 text=no such stream (NOMKSTREAM) negative\n"
+		"15 DELETE log vhost=0 ex=s log=s mid=2-0 up-to\n"
+		"16 DELETE log vhost=0 ex=s log=s mid=2-1\n"
+		"17 QDELETE log vhost=0 ex=s q=g log=s\n"
+		"18 UNSUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n");
+}
+
+static void pubsub(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "PUBLISH news hello");
+	say(&t, ":2\r\n");
+	ask(&t, "PUBLISH news hello");
+	say(&t, ":0\r\n");
+	ask(&t, "SUBSCRIBE news other");
+	ask(&t, "PSUBSCRIBE n*");
+	say(&t, "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$5\r\nother\r\n:"
+		"2\r\n");
+	say(&t, "*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:3\r\n");
+	say_words(&t, "message news hi");
+	say_words(&t, "pmessage n* news hi");
+	ask(&t, "UNSUBSCRIBE");
+	say(&t, "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:2\r\n");
+	say_words(&t, "pmessage n* news there");
+	say(&t, "*3\r\n$11\r\nunsubscribe\r\n$5\r\nother\r\n:1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND channel ex=news size=5 body=hello\n"
+		       "3 CONFIRM channel ex=news ref=2 code=2\n"
+		       "4 SEND channel ex=news size=5 body=hello\n"
+		       "5 RETURN channel ex=news ref=4 text=no subscriber\n"
+		       "6 SUBSCRIBE channel ex=news consumer=news no-ack\n"
+		       "7 SUBSCRIBE channel ex=other consumer=other no-ack\n"
+		       "8 SUBSCRIBE channel ex=n* consumer=n* text=pattern no-ack\n"
+		       "9 RECEIVE channel ex=news consumer=news no-ack size=2 body=hi\n"
+		       "10 SETTLE channel ex=news consumer=news ref=9 auto\n"
+		       "11 RECEIVE channel ex=news consumer=n* no-ack size=2 body=hi\n"
+		       "12 SETTLE channel ex=news consumer=n* ref=11 auto\n"
+		       "13 UNSUBSCRIBE channel ex=news consumer=news no-ack\n"
+		       "14 RECEIVE channel ex=news consumer=n* no-ack size=5 body=there\n"
+		       "15 SETTLE channel ex=news consumer=n* ref=14 auto\n"
+		       "16 UNSUBSCRIBE channel ex=other consumer=other no-ack\n"
+		       "17 UNSUBSCRIBE channel ex=n* consumer=n* text=pattern no-ack\n");
+}
+
+static void transaction(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "MULTI");
+	ask(&t, "LPUSH q a");
+	ask(&t, "SET k v");
+	ask(&t, "XADD s * a b");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+OK\r\n$3\r\n1-1\r\n");
+	ask(&t, "MULTI");
+	say(&t, "+OK\r\n");
+	ask(&t, "LPUSH q b");
+	say(&t, "+QUEUED\r\n");
+	ask(&t, "DISCARD");
+	say(&t, "+OK\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "PUBLISH c d");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n*-1\r\n");
+	ask(&t, "RPUSH q c");
+	say(&t, ":2\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=q tx size=1 body=a\n"
+		       "3 SEND log vhost=0 ex=s log=s tx size=1 body=b {header.a=b}\n"
+		       "4 CONFIRM vhost=0 ref=2 tx\n"
+		       "5 CONFIRM log vhost=0 ex=s log=s mid=1-1 ref=3 tx\n"
+		       "6 SEND vhost=0 key=q tx size=1 body=b\n"
+		       "7 CONFIRM vhost=0 ref=6 text=DISCARD negative tx\n"
+		       "8 SEND channel ex=c tx size=1 body=d\n"
+		       "9 CONFIRM channel ref=8 text=a watched key was changed negative tx\n"
+		       "10 SEND vhost=0 key=q size=1 body=c\n"
+		       "11 CONFIRM vhost=0 ref=10\n");
+}
+
+int main(void)
+{
+	RUN(list_queue);
+	RUN(stream);
+	RUN(pubsub);
+	RUN(transaction);
+	return test_end();
+}
