@@ -1,0 +1,192 @@
+/* What Kafka's connections learn for each other: names of topic ids, sent batches, open transactions. */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "proto/kafka_state.h"
+
+struct topic_id {
+	uint8_t id[16];
+	struct str *name;
+};
+
+struct kshared *kshared_new(void)
+{
+	return calloc(1, sizeof(struct kshared));
+}
+
+static void txn_free(struct kshared *s, struct txn *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		buf_free(&t->parts[i].names);
+	s->txn_parts -= t->n;
+	free(t->parts);
+	free(t);
+}
+
+void kshared_free(struct kshared *s)
+{
+	if (!s)
+		return;
+	map_for_each (&s->topics, t)
+		free((void *)(uintptr_t)t->val);
+	map_for_each (&s->txns, t)
+		txn_free(s, (struct txn *)(uintptr_t)t->val);
+	map_free(&s->topics);
+	map_free(&s->txns);
+	map_free(&s->sent_by_key);
+	free(s->sent);
+	intern_free(&s->names);
+	free(s);
+}
+
+/* --- topics --- */
+
+static bool zero(struct span id)
+{
+	for (size_t i = 0; i < id.n; i++)
+		if (id.p[i])
+			return false;
+	return true;
+}
+
+void kafka_learn(struct kafka *st, const struct kval *v)
+{
+	struct span id = v[S_TOPIC_ID].s, name = v[S_TOPIC].s;
+	struct kshared *s = st->shared;
+	struct topic_id *t;
+	uint64_t key;
+
+	if (!s || id.n != 16 || zero(id) || !kafka_topic_legal(name))
+		return;
+	key = hash_span(id, 0);
+	t = map_ptr(&s->topics, key);
+	if (t) {
+		/* An id never gets another name; another broker's lie or a collision may say so. */
+		if (memcmp(t->id, id.p, 16) || span_eq(str_span(t->name), name))
+			return;
+		intern_put(&s->names, t->name);
+		t->name = intern_get(&s->names, name);
+		return;
+	}
+	if (s->topics.n >= TOPICS_MAX)
+		return;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return;
+	memcpy(t->id, id.p, 16);
+	t->name = intern_get(&s->names, name);
+	if (map_put_ptr(&s->topics, key, t)) {
+		intern_put(&s->names, t->name);
+		free(t);
+	}
+}
+
+struct span kafka_topic(struct kafka *st, const struct kval *v)
+{
+	struct span id = v[S_TOPIC_ID].s;
+	const struct topic_id *t;
+
+	if (v[S_TOPIC].s.n)
+		return v[S_TOPIC].s;
+	if (id.n != 16)
+		return SPAN_EMPTY;
+	t = st->shared ? map_ptr(&st->shared->topics, hash_span(id, 0)) : NULL;
+	if (t && t->name && !memcmp(t->id, id.p, 16))
+		return str_span(t->name);
+	kafka_id_text(id, st->id_text);
+	return span_of(st->id_text, KAFKA_ID_TEXT);
+}
+
+struct span kafka_log(struct kafka *st, struct span topic, int64_t partition)
+{
+	char number[24];
+
+	buf_clear(&st->log);
+	buf_put_span(&st->log, topic);
+	buf_putc(&st->log, '-');
+	buf_put_span(&st->log, kafka_number(number, partition));
+	return buf_span(&st->log);
+}
+
+/* --- sent batches --- */
+
+bool kafka_sent_before(struct kshared *s, uint64_t key, struct produced *ret)
+{
+	const uint64_t *at = s ? map_get(&s->sent_by_key, key) : NULL;
+
+	if (!at)
+		return false;
+	ret->first = s->sent[*at].first;
+	ret->n = s->sent[*at].n;
+	return true;
+}
+
+void kafka_sent(struct kshared *s, uint64_t key, const struct produced *p)
+{
+	uint32_t i;
+
+	if (!s || !p->n)
+		return;
+	if (!s->sent) {
+		s->sent = calloc(SENT_MAX, sizeof(*s->sent));
+		if (!s->sent)
+			return;
+	}
+	i = s->sent_next++ % SENT_MAX;
+	if (s->sent[i].n)
+		map_del(&s->sent_by_key, s->sent[i].key);
+	s->sent[i] = (struct sent){key, p->first, p->n};
+	if (map_put(&s->sent_by_key, key, i))
+		s->sent[i].n = 0;
+}
+
+/* --- transactions --- */
+
+struct txn *kafka_txn(struct kshared *s, struct span id, bool make)
+{
+	uint64_t key = hash_span(id, 0);
+	struct txn *t;
+
+	if (!s || !id.n)
+		return NULL;
+	t = map_ptr(&s->txns, key);
+	if (t || !make || s->txns.n >= TXNS_MAX)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (t && map_put_ptr(&s->txns, key, t)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void kafka_txn_add(struct kshared *s, struct txn *t, struct txn_part *p)
+{
+	struct txn_part *parts = t->parts;
+
+	if (t->n == t->cap && s->txn_parts < TXN_PARTS_MAX) {
+		uint32_t cap = t->cap ? 2 * t->cap : 8;
+
+		parts = realloc(t->parts, cap * sizeof(*parts));
+		if (parts) {
+			t->parts = parts;
+			t->cap = cap;
+		}
+	}
+	if (t->n == t->cap || s->txn_parts >= TXN_PARTS_MAX || !buf_ok(&p->names)) {
+		buf_free(&p->names);
+		return;
+	}
+	t->parts[t->n++] = *p;
+	s->txn_parts++;
+}
+
+void kafka_txn_forget(struct kshared *s, struct span id)
+{
+	struct txn *t = kafka_txn(s, id, false);
+
+	if (!t)
+		return;
+	map_del(&s->txns, hash_span(id, 0));
+	txn_free(s, t);
+}
