@@ -585,6 +585,7 @@ static void *nats_state_new(const struct proto_opts *opts, const struct proto_ou
 	if (!st->opts.payload_limit)
 		st->opts.payload_limit = DEFAULT_LIMIT;
 	st->out = *out;
+	st->attached = !from_start;
 	st->payload_max = NATS_PAYLOAD_MAX;
 	st->shared = opts->shared;
 	if (!st->shared) {

@@ -264,8 +264,12 @@ static bool system_message(struct nats *st, const struct nats_msg *m)
 		return false;
 	if (nats_api_reply(st, m, asked))
 		return true;
-	/* A direct get that was asked for before we came. */
-	if (asked || !nats_header_begin(m->header, &status, &rest))
+	if (asked)
+		return false;
+	/* Asked for before we came: the answer to an acknowledgement, or a direct get. */
+	if (st->attached && !m->header.n && !m->body_size)
+		return true;
+	if (!nats_header_begin(m->header, &status, &rest))
 		return false;
 	while (nats_header_next(&rest, &name, &value))
 		if (span_is(name, "Nats-Sequence"))

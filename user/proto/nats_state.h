@@ -135,6 +135,7 @@ struct nats {
 	struct in in[2];
 	struct secrets secrets;
 	bool begun[2]; /* something of it was understood */
+	bool attached; /* its beginning was not seen */
 	bool link;     /* servers among themselves: not looked at */
 	bool mask;     /* the rest of a CONNECT line follows a hole: all of it is secret */
 	uint32_t payload_max;
