@@ -139,21 +139,37 @@ static int decode_file(const char *path, struct found *f, struct err *e)
 
 static int said(const char *events, const char *word)
 {
-	const char *p = strstr(events, word);
+	const char *p = word ? strstr(events, word) : NULL;
 
 	return p ? atoi(p + strlen(word)) : 0;
+}
+
+/* The protocols that we decode, and the words by which the index counts their messages; NULL: it does not. */
+static const struct words {
+	const char *dir, *send, *receive, *ack, *get, *ret;
+} ours_words[] = {
+	{"amqp091/", "pub ", "deliver ", "ack ", "get-ok ", "return "},
+	{"nats/", "PUB+HPUB ", "MSG+HMSG ", NULL, NULL, NULL},
+};
+
+static const struct words *words_of(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_LEN(ours_words); i++)
+		if (!strncmp(name, ours_words[i].dir, strlen(ours_words[i].dir)))
+			return &ours_words[i];
+	return NULL;
 }
 
 static void check_row(const char *dir, char *row)
 {
 	char path[512], want[128], got[128], *events, *name = strtok(row, "\t");
-	bool ours = name && !strncmp(name, "amqp091/", 8);
+	const struct words *ours = words_of(name);
 	struct found f = {0};
 	struct err e = {0};
 	int err;
 
 	events = name ? strtok(NULL, "") : NULL;
-	events = events ? strstr(events, "pub ") : NULL;
+	events = events && ours ? strstr(events, ours->send) : NULL;
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	err = decode_file(path, &f, &e);
 	if (err)
@@ -162,8 +178,8 @@ static void check_row(const char *dir, char *row)
 	snprintf(want, sizeof(want), "nothing");
 	if (ours && events)
 		snprintf(want, sizeof(want), "send %d, receive %d, ack %d, get %d, return %d",
-			said(events, "pub "), said(events, "deliver "), said(events, "ack "),
-			said(events, "get-ok "), said(events, "return "));
+			said(events, ours->send), said(events, ours->receive), said(events, ours->ack),
+			said(events, ours->get), said(events, ours->ret));
 	snprintf(got, sizeof(got), "send %d, receive %d, ack %d, get %d, return %d", f.pub, f.deliver, f.ack,
 		f.get, f.ret);
 	if (!f.ops)

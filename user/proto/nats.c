@@ -73,6 +73,8 @@ static enum probe_result client_begins(struct span s)
 	case LINE_MORE:
 		return PROBE_MORE;
 	case LINE_OK:
+		if (l.verb == VERB_INFO)
+			return PROBE_NO;
 		return l.verb == VERB_CONNECT ? PROBE_YES : PROBE_MORE;
 	default:
 		return PROBE_NO;
@@ -102,7 +104,7 @@ static enum evidence weigh(const struct line *l, struct span s, enum flowdir d)
 	case VERB_HMSG:
 		return ENOUGH;
 	case VERB_INFO:
-		return is_info(l) ? ENOUGH : NO_EVIDENCE;
+		return d == TO_CLIENT && is_info(l) ? ENOUGH : NO_EVIDENCE;
 	case VERB_CONNECT:
 		return holds_word(l->rest, "\"lang\"") || holds_word(l->rest, "\"verbose\"") ? ENOUGH
 											     : NO_EVIDENCE;

@@ -30,7 +30,7 @@ static void publish_refused(void)
 			   "4 CONFIRM log log=ORDERS ref=3 code=10071 text=wrong last sequence: 3 negative\n"
 			   "5 SEND channel ex=ask size=1 body=a {reply-to=_INBOX.c.2}\n"
 			   /* An answer of an application that has more to say is a message. */
-			   "6 RECEIVE channel ex=_INBOX.c.2 consumer=1 size=34 "
+			   "6 RECEIVE channel ex=_INBOX.c.2 consumer=1 size=35 "
 			   "body={\"stream\":\"video\",\"seq\":1,\"fps\":25}\n"
 			   "7 SETTLE channel ex=_INBOX.c.2 consumer=1 ref=6 auto\n",
 		START, PUB("orders.new _INBOX.c.1", "a"),
