@@ -9,6 +9,7 @@ _evtrace_options() {
 	case $1 in
 	record) opts='--pid --cgroup --comm --all --port --exclude-pid --exclude-comm --exclude-port --store --raw --no-store --user --payload-limit --ring' ;;
 	import) opts='--store --payload-limit' ;;
+	export) opts='--pcap' ;;
 	find) opts='--limit --before --since --until --json --store' ;;
 	show) opts='--raw --json --store' ;;
 	where) opts='--why --limit --json --store' ;;
@@ -46,7 +47,7 @@ _evtrace() {
 		done
 	fi
 	case $prev in
-	--store | --raw | --credentials) compopt -o default 2>/dev/null; return ;;
+	--store | --raw | --credentials | --pcap) compopt -o default 2>/dev/null; return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
 	--pid | --exclude-pid) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")); return ;;
 	--comm | --exclude-comm) COMPREPLY=($(compgen -W "$(ps -eo comm= 2>/dev/null)" -- "$cur")); return ;;
@@ -58,7 +59,7 @@ _evtrace() {
 		return
 	fi
 	case $cmd in
-	import) compopt -o default 2>/dev/null ;;
+	import | export) compopt -o default 2>/dev/null ;;
 	help) COMPREPLY=($(compgen -W "$(evtrace help 2>/dev/null | sed -n 's/^  \([a-z]*\)  .*/\1/p')" -- "$cur")) ;;
 	find | tail | replay | show | where | flow)
 		if [ "$prev" = state: ] || { [ "$prev" = : ] && [ "${COMP_WORDS[COMP_CWORD - 2]}" = state ]; }; then

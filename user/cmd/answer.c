@@ -493,6 +493,18 @@ void interrupts_catch(void)
 	sigaction(SIGTERM, &sa, NULL);
 }
 
+void interrupts_end_reads(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM};
+	struct sigaction sa;
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		sigaction(signals[i], NULL, &sa);
+		sa.sa_flags &= ~SA_RESTART;
+		sigaction(signals[i], &sa, NULL);
+	}
+}
+
 bool interrupted(void)
 {
 	return caught;

@@ -123,6 +123,8 @@ void message_row(struct table *t, const struct answer *a, const struct row *r);
 
 /* From here on SIGINT and SIGTERM only make interrupted() true; a second one ends the program. */
 void interrupts_catch(void);
+/* For commands that read a pipe: a read that waits for it ends as well. */
+void interrupts_end_reads(void);
 bool interrupted(void);
 
 #endif

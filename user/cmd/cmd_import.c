@@ -1,22 +1,18 @@
 /* evtrace import: record files and captures -> pipeline, as if they happened now. A record file is a session;
  * all captures of a call are one, because connections go on from one to the next. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/number.h"
 #include "base/timefmt.h"
 #include "capture/recfile.h"
 #include "cmd/answer.h"
+#include "cmd/bar.h"
 #include "pipeline.h"
 
 #define PAYLOAD_MAX (1ull << 30)
-#define SHOW_NS     (200 * NS_PER_MS)
-#define BAR         20               /* columns */
 #define DRAIN_NS    (2 * NS_PER_SEC) /* so long after Ctrl-C what is still in a pipe is read */
 
 static const char help[] =
@@ -51,7 +47,7 @@ struct import {
 	struct common common;
 	uint64_t payload_limit;
 	char store[4096];
-	bool tty, told;
+	bool told;
 	/* the files at hand */
 	struct file *files;
 	size_t files_n;
@@ -61,7 +57,8 @@ struct import {
 	struct pipeline_stats stats;
 	struct coverage before, after; /* of the store */
 	uint64_t bytes;                /* read of them */
-	int64_t first_ns, last_ns, started_mono, next_show_mono, interrupted_mono;
+	int64_t first_ns, last_ns, interrupted_mono;
+	struct bar bar;
 };
 
 struct file {
@@ -149,55 +146,13 @@ static int on_loss(void *ctx, const struct loss_info *l)
 	return k->loss(k->ctx, l);
 }
 
-/* "[#####-----]  48 %" */
-static void put_bar(struct buf *b, uint64_t done, uint64_t total)
-{
-	unsigned full = done >= total ? BAR : (unsigned)((double)done / (double)total * BAR);
-
-	buf_putc(b, '[');
-	for (unsigned i = 0; i < BAR; i++)
-		buf_putc(b, i < full ? '#' : '-');
-	buf_printf(b, "] %3u %%  ", done >= total ? 100 : (unsigned)((double)done / (double)total * 100));
-}
-
-static void show(struct import *im, const struct progress *p, int64_t now)
-{
-	double spent = (double)(now - im->started_mono), rate;
-	struct buf b = {0};
-	char t[40];
-
-	im->next_show_mono = now + SHOW_NS;
-	rate = spent > 0 ? (double)p->done * 1e9 / spent : 0;
-	buf_puts(&b, "\r\033[K");
-	if (p->total)
-		put_bar(&b, p->done, p->total);
-	buf_puts(&b, fmt_size(t, sizeof(t), p->done));
-	if (p->total)
-		buf_printf(&b, " of %s", fmt_size(t, sizeof(t), p->total));
-	buf_printf(&b, ", %s/s", fmt_size(t, sizeof(t), (uint64_t)rate));
-	if (p->total > p->done && rate > 0)
-		buf_printf(&b, ", %s left",
-			fmt_duration(t, sizeof(t), (int64_t)((double)(p->total - p->done) / rate * 1e9)));
-	fputs(buf_cstr(&b), stderr);
-	fflush(stderr);
-	buf_free(&b);
-}
-
 static int on_progress(void *ctx, const struct progress *p)
 {
 	struct import *im = ctx;
-	int64_t now = (int64_t)now_mono_ns();
 
 	im->bytes = p->done;
-	if (im->tty && now >= im->next_show_mono)
-		show(im, p, now);
+	bar_show(&im->bar, p);
 	return check_interrupted(im, p->idle);
-}
-
-static void clear_progress(const struct import *im)
-{
-	if (im->tty)
-		fputs("\r\033[K", stderr);
 }
 
 /* --- one record file, or all captures --- */
@@ -235,10 +190,9 @@ static int run_sources(struct import *im, struct pipeline *p, struct err *e)
 	for (size_t i = 0; i < im->files_n; i++)
 		s[i] = im->files[i].source;
 	pipeline_sink(p, &im->sink);
-	im->started_mono = (int64_t)now_mono_ns();
-	im->next_show_mono = im->started_mono;
+	bar_begin(&im->bar);
 	err = source_run_all(s, im->files_n, &k, on_progress, im, e);
-	clear_progress(im);
+	bar_clear(&im->bar);
 	free(s);
 	return err;
 }
@@ -453,19 +407,6 @@ static bool parse_args(struct import *im, int argc, char **argv, int *ret)
 	return false;
 }
 
-/* A read that waits for a pipe has to end; what is written is in the store, not on the way to a pipe. */
-static void interrupt_reads(void)
-{
-	static const int signals[] = {SIGINT, SIGTERM};
-	struct sigaction sa;
-
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
-		sigaction(signals[i], NULL, &sa);
-		sa.sa_flags &= ~SA_RESTART;
-		sigaction(signals[i], &sa, NULL);
-	}
-}
-
 /* Returns an exit code. */
 static int open_file(const char *path, struct file *ret)
 {
@@ -564,9 +505,8 @@ int cmd_import(int argc, char **argv)
 		snprintf(im.store, sizeof(im.store), "%s", im.common.store);
 	else if (store_default_path(im.store, sizeof(im.store), &e))
 		return cmd_fail("import", EXIT_STORE, &e);
-	im.tty = isatty(STDERR_FILENO);
 	interrupts_catch();
-	interrupt_reads();
+	interrupts_end_reads();
 	allow_many_files();
 	read_coverage(&im, &im.before);
 	return import_all(&im, argv + optind, (size_t)(argc - optind));
