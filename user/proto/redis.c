@@ -564,10 +564,11 @@ static void redis_closed(void *state)
 	redis_unsubscribe_all(st);
 }
 
-/* What the same message has everywhere: a score is the queue's, not the message's. */
+/* What the same message has everywhere: a score is the queue's, not the message's, and so is how it came
+ * there. */
 static bool varies(const struct pair *p)
 {
-	return !p->header && span_is(p->name, "score");
+	return !p->header && (span_is(p->name, "score") || span_is(p->name, "command"));
 }
 
 static uint64_t redis_stable_hash(struct span envelope, uint64_t seed)

@@ -99,6 +99,16 @@ void redis_layout(struct redis *st, int32_t db, struct span list, struct op *op,
 		op->envelope = buf_span(&st->env);
 }
 
+void redis_property(struct redis *st, struct op *op, const char *name, struct span value)
+{
+	if (!op->envelope.n)
+		pairs_begin(&st->env);
+	pairs_property(&st->env, name, value);
+	if (buf_ok(&st->env))
+		op->envelope = buf_span(&st->env);
+	st->env.oom = false;
+}
+
 /* --- kombu's acknowledgements --- */
 
 /* In redis_shared.kombu: the receive's id, shifted, and what became of it. */

@@ -16,6 +16,9 @@ static struct op send_op(struct redis *st, const struct node *element, uint8_t f
 	op.flags = flags & PEND_TX ? OPF_TX : 0;
 	redis_body(&st->r[TO_SERVER], element, &op);
 	redis_layout(st, st->db, redis_arg(st, 1), &op, &l);
+	/* Which end: replay puts it there again. LPUSH needs no mention. */
+	if (redis_arg_is(st, 0, "RPUSH") || redis_arg_is(st, 0, "RPUSHX"))
+		redis_property(st, &op, "command", SPAN_LIT("RPUSH"));
 	op.queue = SPAN_EMPTY;
 	return op;
 }

@@ -142,6 +142,8 @@ static void publish(struct redis *st, enum rcmd cmd, uint8_t flags)
 		return;
 	op.flags = flags & PEND_TX ? OPF_TX : 0;
 	redis_body(&st->r[TO_SERVER], body, &op);
+	if (cmd == RC_SPUBLISH)
+		redis_property(st, &op, "command", SPAN_LIT("SPUBLISH"));
 	id = redis_emit(st, &op);
 	if (!pend_open(st, cmd, flags))
 		return;

@@ -219,6 +219,8 @@ struct layout {
 /* Fills in destination, type, envelope, and the body where it is not the element itself; @list as on the
  * wire. The envelope lives in st->env. */
 void redis_layout(struct redis *st, int32_t db, struct span list, struct op *op, struct layout *ret);
+/* One more property for the envelope that redis_layout() made, or did not. */
+void redis_property(struct redis *st, struct op *op, const char *name, struct span value);
 /* A sorted set that Sidekiq has, or a member that is a JSON object. */
 bool redis_is_schedule(struct span key, struct span member);
 /* kombu: the receive @ref took a message that may be settled by tag; what was taken before and never was

@@ -24,14 +24,6 @@ static uint32_t first_score(const struct redis *st, bool *ret_xx)
 	return i;
 }
 
-static void add_score(struct redis *st, struct span score, struct op *op)
-{
-	if (!op->envelope.n)
-		pairs_begin(&st->env);
-	pairs_property(&st->env, "score", score);
-	op->envelope = buf_span(&st->env);
-}
-
 static void zadd(struct redis *st, uint8_t flags)
 {
 	bool xx = false;
@@ -50,7 +42,7 @@ static void zadd(struct redis *st, uint8_t flags)
 		op.flags = flags & PEND_TX ? OPF_TX : 0;
 		redis_body(&st->r[TO_SERVER], redis_arg_node(st, i + 1), &op);
 		redis_layout(st, st->db, key, &op, &l);
-		add_score(st, redis_arg(st, i), &op);
+		redis_property(st, &op, "score", redis_arg(st, i));
 		op.queue = SPAN_EMPTY;
 		id = redis_emit(st, &op);
 		buf_put(&st->ids, &id, sizeof(id));
@@ -136,7 +128,7 @@ static void taken(struct redis *st, const struct answer *a, struct span key, str
 
 	redis_layout(st, a->h.db, key, op, &l);
 	if (score.n)
-		add_score(st, score, op);
+		redis_property(st, op, "score", score);
 	op->queue = op->routing_key;
 	op->queue_known = true;
 	op->flags |= OPF_NO_ACK | (a->h.cmd == RC_BZPOP || a->h.cmd == RC_BZMPOP ? 0 : OPF_PULLED);

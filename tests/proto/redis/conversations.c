@@ -148,7 +148,7 @@ static void transaction(void)
 		       "7 CONFIRM vhost=0 ref=6 text=DISCARD negative tx\n"
 		       "8 SEND channel ex=c tx size=1 body=d\n"
 		       "9 CONFIRM channel ref=8 text=a watched key was changed negative tx\n"
-		       "10 SEND vhost=0 key=q size=1 body=c\n"
+		       "10 SEND vhost=0 key=q size=1 body=c {command=RPUSH}\n"
 		       "11 CONFIRM vhost=0 ref=10\n");
 }
 
