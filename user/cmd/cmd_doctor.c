@@ -7,6 +7,7 @@
 #include "capture/live.h"
 #include "cmd/cmd.h"
 #include "cmd/text.h"
+#include "replay/replayer.h"
 #include "store/store.h"
 
 static const char help[] = "usage: evtrace doctor [--store DIR] [--json]\n"
@@ -118,6 +119,23 @@ static void check_store(struct doctor *d)
 		access(up, W_OK) ? "--store DIR names another" : "");
 }
 
+/* Clients of brokers, for replay alone. */
+static void check_replay(struct doctor *d)
+{
+	const struct replayer *r;
+
+	for (size_t i = 0; (r = replayer_at(i)); i++) {
+		char what[40], next[120];
+
+		snprintf(what, sizeof(what), "replay: %s", proto_by_id(r->proto)->name);
+		snprintf(next, sizeof(next), "apt-get install %s", r->package);
+		if (library_there(r))
+			on_check(d, CHECK_OK, what, r->library, "");
+		else
+			on_check(d, CHECK_INFO, what, "no, its client is not installed", next);
+	}
+}
+
 static void verdict(const struct doctor *d)
 {
 	struct buf b = {0};
@@ -171,6 +189,7 @@ int cmd_doctor(int argc, char **argv)
 	}
 	live_check(on_check, &d);
 	check_store(&d);
+	check_replay(&d);
 	if (d.table)
 		table__end(d.table);
 	verdict(&d);

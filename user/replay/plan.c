@@ -114,8 +114,8 @@ static int broker_name(struct planner *p, const struct msg *m, char **ret)
 
 struct replay_place plan_place(const struct plan_item *i)
 {
-	return (struct replay_place){
-		i->dest, span_str(i->exchange), span_str(i->routing_key), span_str(i->log)};
+	return (struct replay_place){i->dest, span_str(i->exchange), span_str(i->routing_key),
+		span_str(i->log), i->why == PLAN_GIVEN};
 }
 
 /* --to is checked before any message is read for it: @i's client knows how its places are written. */
@@ -182,6 +182,8 @@ static int set_broker(struct planner *p, struct plan_item *i, const struct msg *
 		i->vhost = copy_of(m->row.vhost);
 	} else {
 		i->vhost = copy_of(i->replayer->vhost);
+		if (i->dest == DEST_CHANNEL) /* of all databases of a Redis */
+			return 0;
 		note(i,
 			"its %s was not seen (the connection was older than the recording): %s is taken; "
 			"--vhost names another",

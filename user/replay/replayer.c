@@ -48,6 +48,11 @@ int library_load(const struct replayer *r, const struct library_symbol *symbols,
 	return 0;
 }
 
+bool library_there(const struct replayer *r)
+{
+	return dlopen(r->library, RTLD_LAZY | RTLD_LOCAL) != NULL;
+}
+
 int replay_pairs(struct span envelope, bool (*drop)(struct span header), struct span mark, struct buf *ret,
 	void (*dropped)(void *ctx, struct span name), void *ctx)
 {

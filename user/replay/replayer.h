@@ -26,6 +26,7 @@ struct replay_place {
 	enum dest dest;
 	struct span exchange, routing_key;
 	struct span log; /* of the message that is sent again; empty: not known */
+	bool given;      /* by --to */
 };
 
 struct replay_message {
@@ -107,6 +108,9 @@ struct library_symbol {
  * into it. -ENOPKG. */
 int library_load(const struct replayer *r, const struct library_symbol *symbols, size_t n, void *functions,
 	struct err *e);
+
+/* Could it be loaded? */
+bool library_there(const struct replayer *r);
 
 /* For envelopes of pairs (proto/pairs.h): all but what @drop names, then the mark if @mark is not empty. */
 int replay_pairs(struct span envelope, bool (*drop)(struct span header), struct span mark, struct buf *ret,
