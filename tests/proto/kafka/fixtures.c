@@ -1,0 +1,355 @@
+/*
+ * Recorded conversations of real clients with a real Kafka (record.py), against what the clients know that
+ * they did and got. The connections of a scenario share what they learn, as they do live. Lines are compared
+ * sorted: the clients' notes do not say how connections interleaved.
+ */
+#include <stdio.h>
+
+#include "proto/feed.h"
+#include "wire.h"
+#include "test.h"
+
+#define CONNS_MAX 64
+
+struct line {
+	char *text;
+};
+
+struct scenario {
+	const char *name;
+	struct buf rec[CONNS_MAX];
+	unsigned conns;
+	struct buf order;
+};
+
+struct notes {
+	struct buf text;
+	uint64_t next_id;
+	uint64_t sent[1 << 16]; /* 1: the operation was a send */
+};
+
+static uint32_t fnv(struct span s)
+{
+	uint32_t h = 2166136261;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ s.p[i]) * 16777619;
+	return h;
+}
+
+static bool note_header(void *ctx, const struct field *f)
+{
+	if (span_starts(f->name, "header."))
+		buf_printf(ctx, " {" SPAN_FMT "=" SPAN_FMT "}", SPAN_ARG(span_sub(f->name, 7, SIZE_MAX)),
+			SPAN_ARG(f->text));
+	return true;
+}
+
+static bool note_key(void *ctx, const struct field *f)
+{
+	if (span_is(f->name, "key"))
+		*(struct span *)ctx = f->text;
+	return true;
+}
+
+static void note_body(struct buf *b, const struct op *op)
+{
+	char copy[64];
+	struct span key = SPAN_LIT("-");
+
+	proto_kafka.fields(op->envelope, note_key, &key);
+	snprintf(copy, sizeof(copy), SPAN_FMT, SPAN_ARG(key));
+	buf_printf(b, " key=%s size=%llu sum=%08x", copy, (unsigned long long)op->body_size, fnv(op->body));
+}
+
+static void note_place(struct buf *b, const struct op *op)
+{
+	buf_printf(b, " " SPAN_FMT " " SPAN_FMT, SPAN_ARG(op->exchange), SPAN_ARG(op->routing_key));
+	if (op->mid.n)
+		buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->mid));
+}
+
+static void note(struct notes *n, const struct op *op)
+{
+	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost"};
+	struct buf *b = &n->text;
+	size_t start = b->n;
+
+	buf_puts(b, kind_text(op->kind));
+	switch (op->kind) {
+	case OP_SEND:
+		note_place(b, op);
+		note_body(b, op);
+		proto_kafka.fields(op->envelope, note_header, b);
+		break;
+	case OP_CONFIRM:
+		buf_printf(b, " " SPAN_FMT " " SPAN_FMT, SPAN_ARG(op->log), SPAN_ARG(op->mid));
+		CHECK(op->ref && op->ref < ARRAY_LEN(n->sent) && n->sent[op->ref]);
+		break;
+	case OP_RECEIVE:
+		note_place(b, op);
+		note_body(b, op);
+		buf_printf(b, " consumer=" SPAN_FMT, SPAN_ARG(op->consumer));
+		proto_kafka.fields(op->envelope, note_header, b);
+		if (op->queue_known)
+			buf_printf(b, " q=" SPAN_FMT, SPAN_ARG(op->queue));
+		if (op->delivery)
+			buf_printf(b, " delivery=%u", op->delivery);
+		break;
+	case OP_SETTLE:
+		note_place(b, op);
+		buf_printf(b, " q=" SPAN_FMT " consumer=" SPAN_FMT " %s", SPAN_ARG(op->queue),
+			SPAN_ARG(op->consumer), settles[op->settle]);
+		break;
+	case OP_SUBSCRIBE:
+	case OP_UNSUBSCRIBE:
+		buf_printf(b, " " SPAN_FMT " q=" SPAN_FMT " consumer=" SPAN_FMT, SPAN_ARG(op->exchange),
+			SPAN_ARG(op->queue), SPAN_ARG(op->consumer));
+		if (op->text.n)
+			buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->text));
+		break;
+	case OP_EXCHANGE_DECLARE:
+	case OP_EXCHANGE_DELETE:
+		buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->exchange));
+		if (op->type.n)
+			buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->type));
+		break;
+	case OP_QUEUE_DELETE:
+		buf_printf(b, " q=" SPAN_FMT, SPAN_ARG(op->queue));
+		break;
+	case OP_DELETE:
+		buf_printf(b, " " SPAN_FMT " " SPAN_FMT, SPAN_ARG(op->log), SPAN_ARG(op->mid));
+		break;
+	case OP_LOGIN:
+		/* Each connection logs in; how many a client opens is its own affair. */
+		buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->text));
+		if (memmem(b->p, start, b->p + start, b->n - start)) {
+			b->n = start;
+			return;
+		}
+		break;
+	case OP_ERROR:
+		buf_printf(b, " " SPAN_FMT, SPAN_ARG(op->text));
+		break;
+	default:
+		break;
+	}
+	put_flags(b, op->flags & (OPF_NEGATIVE | OPF_REDELIVERED | OPF_TX | OPF_STORED | OPF_UP_TO));
+	buf_putc(b, '\n');
+}
+
+static uint64_t note_op(void *ctx, struct op *op)
+{
+	struct notes *n = ctx;
+	uint64_t id = ++n->next_id;
+
+	CHECK(id < ARRAY_LEN(n->sent));
+	CHECK_EQ(op->dest, DEST_LOG);
+	CHECK(!(op->flags & (OPF_GAP | OPF_TRUNCATED)));
+	CHECK(!holds(op->envelope, "hunter2") && !holds(op->text, "hunter2"));
+	n->sent[id % ARRAY_LEN(n->sent)] = op->kind == OP_SEND;
+	/* A group asks where it stood: nothing of the client's notes. */
+	if (!(op->flags & OPF_REPORTED))
+		note(n, op);
+	return id;
+}
+
+static bool load(const char *name, const char *suffix, struct buf *ret)
+{
+	char path[256];
+	FILE *f;
+	int c;
+
+	*ret = (struct buf){0};
+	snprintf(path, sizeof(path), "tests/proto/kafka/fixtures/%s%s", name, suffix);
+	f = fopen(path, "rb");
+	if (!f)
+		return false;
+	while ((c = getc(f)) != EOF)
+		buf_putc(ret, (char)c);
+	fclose(f);
+	return true;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(((const struct line *)a)->text, ((const struct line *)b)->text);
+}
+
+/* Sorted, and as one text. */
+static struct buf sorted(struct buf *b)
+{
+	static struct line lines[1 << 14];
+	struct buf out = {0};
+	size_t n = 0;
+	char *l = (char *)(uintptr_t)buf_cstr(b);
+
+	for (char *end; *l && n < ARRAY_LEN(lines) && (end = strchr(l, '\n')); l = end + 1) {
+		*end = '\0';
+		lines[n++].text = l;
+	}
+	qsort(lines, n, sizeof(*lines), by_text);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&out, "%s\n", lines[i].text);
+	return out;
+}
+
+static void compare(struct notes *n, const char *name, const char *how)
+{
+	struct buf truth, want, got = sorted(&n->text);
+
+	CHECK(load(name, ".truth", &truth));
+	want = sorted(&truth);
+	CHECK(want.n > 0);
+	if (strcmp(buf_cstr(&got), buf_cstr(&want))) {
+		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(&got),
+			buf_cstr(&want));
+		test_case_bad = true;
+	}
+	buf_free(&truth);
+	buf_free(&want);
+	buf_free(&got);
+}
+
+static bool scenario_load(struct scenario *s, const char *name)
+{
+	char suffix[32];
+
+	*s = (struct scenario){.name = name};
+	while (s->conns < CONNS_MAX) {
+		snprintf(suffix, sizeof(suffix), ".%u.bin", s->conns);
+		if (!load(name, suffix, &s->rec[s->conns]))
+			break;
+		s->conns++;
+	}
+	if (s->conns && load(name, ".order", &s->order))
+		return true;
+	fprintf(stderr, "fixtures of %s cannot be read (tests run from the repository's root)\n", name);
+	test_case_bad = true;
+	return false;
+}
+
+static void scenario_free(struct scenario *s)
+{
+	for (unsigned i = 0; i < s->conns; i++)
+		buf_free(&s->rec[i]);
+	buf_free(&s->order);
+}
+
+static void feed_part(struct feed *f, enum flowdir d, struct span s, size_t step, size_t *cut)
+{
+	while (s.n) {
+		size_t k = step ? step : s.n;
+
+		if (*cut && *cut < k)
+			k = *cut;
+		k = k < s.n ? k : s.n;
+		*cut = *cut > k ? *cut - k : 0;
+		feed_bytes(f, d, span_sub(s, 0, k));
+		s = span_sub(s, k, SIZE_MAX);
+	}
+}
+
+/* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes of each apart. */
+static void play(const struct scenario *s, size_t step, size_t cut, struct notes *n)
+{
+	static struct feed f[CONNS_MAX];
+	static size_t at[CONNS_MAX], cuts[CONNS_MAX];
+	struct proto_out out = {n, note_op, NULL};
+	void *shared = proto_kafka.shared_new();
+	const char *o = (const char *)s->order.p, *end = o + s->order.n;
+
+	for (unsigned i = 0; i < s->conns; i++) {
+		struct proto_opts opts = {.shared = shared};
+
+		f[i] = (struct feed){.p = &proto_kafka};
+		f[i].st = proto_kafka.state_new(&opts, &out, true);
+		at[i] = 6;
+		cuts[i] = cut;
+	}
+	while (o < end) {
+		unsigned i = (unsigned)strtoul(o, (char **)(uintptr_t)&o, 10);
+		struct span rest =
+			i < s->conns ? span_sub(buf_span(&s->rec[i]), at[i], SIZE_MAX) : SPAN_EMPTY;
+		size_t len;
+
+		if (rest.n < 5)
+			break;
+		len = (size_t)rest.p[1] << 24 | (size_t)rest.p[2] << 16 | (size_t)rest.p[3] << 8 | rest.p[4];
+		feed_part(&f[i], rest.p[0] ? TO_CLIENT : TO_SERVER, span_sub(rest, 5, len), step, &cuts[i]);
+		at[i] += 5 + len;
+		while (o < end && (*o == ' ' || *o == '\n'))
+			o++;
+	}
+	for (unsigned i = 0; i < s->conns; i++) {
+		CHECK(!f[i].bad);
+		feed_end(&f[i]);
+		feed_free(&f[i]);
+	}
+	proto_kafka.shared_free(shared);
+}
+
+static void run(const struct scenario *s, size_t step, size_t cut, const char *how)
+{
+	static struct notes n;
+
+	play(s, step, cut, &n);
+	compare(&n, s->name, how);
+	buf_free(&n.text);
+	memset(&n, 0, sizeof(n));
+}
+
+static void fixture(const char *name)
+{
+	struct scenario s;
+
+	if (!scenario_load(&s, name))
+		return;
+	run(&s, 0, 0, "as recorded");
+	if (!test_case_bad)
+		run(&s, 1, 0, "byte by byte");
+	for (size_t cut = 1; cut < 3000 && !test_case_bad; cut += cut < 100 ? 1 : 97)
+		run(&s, 0, cut, "cut");
+	scenario_free(&s);
+}
+
+static void codecs(void)
+{
+	fixture("codecs");
+}
+
+static void python(void)
+{
+	fixture("python");
+}
+
+static void java(void)
+{
+	fixture("java");
+}
+
+static void transactions(void)
+{
+	fixture("transactions");
+}
+
+static void sasl(void)
+{
+	fixture("sasl");
+}
+
+static void old(void)
+{
+	fixture("old");
+}
+
+int main(void)
+{
+	RUN(codecs);
+	RUN(python);
+	RUN(java);
+	RUN(transactions);
+	RUN(sasl);
+	RUN(old);
+	return test_end();
+}
