@@ -585,6 +585,7 @@ const struct proto proto_redis = {
 	.id = PROTO_REDIS,
 	.name = "redis",
 	.otel_name = "redis",
+	.words = {.queue = "list"},
 	.probe = redis_probe,
 	.shared_new = redis_shared_new,
 	.shared_free = redis_shared_free,

@@ -2,6 +2,7 @@
 # Runs the shop until SIGTERM or SIGINT, then ends every service it started.
 #   SHOP_DIR   where it keeps its logs, pids and switches (made if missing)
 #   AMQP_URL   the broker; with --broker a private one is started, inside of whatever scope run.sh is watched in
+#   KAFKA_SERVERS, REDIS_URL   with both the way goes on: a ledger in Kafka, points and mails in Redis
 #   BUILD      where the C service was built (.output)
 set -u
 cd "$(dirname "$0")/../../.." || exit 1
@@ -55,6 +56,7 @@ echo 'John Doe' >"$SHOP_DIR/blocked"
 
 start billing "$build/tests/lab/shop/billing"
 services="invoices notify audit slow${SHOP_PACKER:+ packer}"
+[ -z "${KAFKA_SERVERS:-}" ] || [ -z "${REDIS_URL:-}" ] || services+=" mailer loyalty ledger"
 for s in $services; do
 	start $s $here/$s
 done
