@@ -157,6 +157,30 @@ static void readers(void)
 	bench_end(&b);
 }
 
+/* What a member held when it left goes to whoever comes next; another member's does not. */
+static void member_leaves(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "a", "billing");
+	member(&b, 4, OP_SUBSCRIBE, "b", "billing");
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	stored(&b, 1, produce(&b, 1, "orders", "1", "", "two"), "orders-1", "3", 0);
+	fetch(&b, 3, "a", NULL, "0", "7", "", "one");
+	fetch(&b, 4, "b", NULL, "1", "3", "", "two");
+	member(&b, 3, OP_UNSUBSCRIBE, "a", "billing");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "requeued");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "delivered");
+	fetch(&b, 4, "b", NULL, "0", "7", "", "one");
+	settle_named(&b, 4, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_EQ(copy_in(&b, 1, "orders/billing")->deliveries, 2);
+	bench_end(&b);
+}
+
 /* A delivery may be seen before the broker's answer, and equal contents may be taken for each other. */
 static void names_in_any_order(void)
 {
@@ -446,6 +470,7 @@ int main(void)
 {
 	RUN(groups_and_positions);
 	RUN(readers);
+	RUN(member_leaves);
 	RUN(names_in_any_order);
 	RUN(pending_lists);
 	RUN(transactions);

@@ -364,7 +364,7 @@ static void put_one_line(struct buf *out, struct span s, size_t max)
 
 void put_what(struct buf *out, const struct row *r, size_t room)
 {
-	const char *label = *r->type ? r->type : r->routing_key;
+	const char *label = row_label(r);
 	size_t used = strlen(label) + 1, from = 0, lead;
 	struct buf line = {0};
 

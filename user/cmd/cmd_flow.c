@@ -188,9 +188,7 @@ static void put_send(struct flow *f, struct buf *out, const struct tree_line *li
 		buf_puts(out, " ── ");
 		buf_free(&from);
 	}
-	text_safe(out, span_str(*m->row.type                                        ? m->row.type
-				: m->row.dest == DEST_ROUTED && *m->row.routing_key ? m->row.routing_key
-										    : "message"));
+	text_safe(out, span_str(*row_label(&m->row) ? row_label(&m->row) : "message"));
 	buf_puts(out, " ──▶ ");
 	put_destination(&to, &m->row);
 	text_safe(out, buf_span(&to));

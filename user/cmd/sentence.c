@@ -358,8 +358,8 @@ static void put_of_unrouted(struct buf *out, const struct finding *f)
 
 	switch (f->kind) {
 	case STANDS_RETURNED:
-		buf_puts(out, r->dest == DEST_CHANNEL ? "nobody was subscribed to "
-						      : "its transaction was aborted in ");
+		buf_puts(
+			out, r->dest == DEST_CHANNEL ? "nobody was subscribed to " : "it was given back by ");
 		put_destination(out, r);
 		break;
 	case STANDS_REFUSED:
@@ -367,7 +367,7 @@ static void put_of_unrouted(struct buf *out, const struct finding *f)
 			buf_printf(out, "by the broker (%" PRIu32 "): ", f->message->code);
 		else
 			buf_puts(out, "by the broker: ");
-		buf_puts(out, "it did not take it, or its transaction was aborted");
+		buf_puts(out, r->flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
 		break;
 	case STANDS_PURGED:
 		buf_printf(out, "deleted from %s", *r->log ? r->log : "its stream");
@@ -534,9 +534,7 @@ void put_replayed(struct buf *out, const struct answer *a, const struct replay_n
 void put_headline(struct buf *out, const struct answer *a, struct loader *l, struct msg *m)
 {
 	const struct row *r = &m->row;
-	const char *label = *r->type                                    ? r->type
-			    : r->dest == DEST_ROUTED && *r->routing_key ? r->routing_key
-									: "a message";
+	const char *label = *row_label(r) ? row_label(r) : "a message";
 	struct replay_note note;
 
 	buf_puts(out, label);

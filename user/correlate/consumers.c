@@ -83,7 +83,8 @@ fail:
 	return -ENOMEM;
 }
 
-static int consumer_end(struct correlator *c, struct consumer *k, int64_t ts_ns)
+/* Forgets the subscription; the consumer may go on under another one. */
+static int subscription_end(struct correlator *c, struct consumer *k, int64_t ts_ns)
 {
 	struct queue *q = k->queue;
 	int err = consumer_row(c, k, ts_ns);
@@ -97,6 +98,13 @@ static int consumer_end(struct correlator *c, struct consumer *k, int64_t ts_ns)
 		err = queue_gone(c, q, ts_ns);
 	queue_put(c, q);
 	return err;
+}
+
+static int consumer_end(struct correlator *c, struct consumer *k, int64_t ts_ns)
+{
+	int err = log_consumer_gone(c, k->queue, k->process, ts_ns);
+
+	return err ? err : subscription_end(c, k, ts_ns);
 }
 
 /* "orders.*" + "/workers" of a queue group, else who listens: each has a copy of its own. */
@@ -166,8 +174,8 @@ int consumer_subscribe(struct correlator *c, struct opctx *x)
 	struct queue *q;
 	int err;
 
-	if (k) { /* the tag is free again: its end was not seen */
-		err = consumer_end(c, k, x->op->ts_ns);
+	if (k) { /* the tag is free again: its end was not seen; or a group shares its partitions out anew */
+		err = subscription_end(c, k, x->op->ts_ns);
 		if (err)
 			return err;
 	}

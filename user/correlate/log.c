@@ -503,6 +503,42 @@ static int each_before(struct correlator *c, struct opctx *x, const struct queue
 	return err;
 }
 
+/*
+ * A member of a Kafka group left: what it had fetched and the group has not committed, its next reader gets
+ * again. (Streams keep it in the reader's pending list: that is told when somebody claims it.)
+ */
+static int group_left(struct correlator *c, struct queue *q, uint64_t process, int64_t ts_ns)
+{
+	struct op lost = {.kind = OP_SETTLE, .settle = SETTLE_LOST, .ts_ns = ts_ns};
+	struct opctx x = {.op = &lost};
+	int err = 0;
+
+	list_for_each (&q->topic->journals, n) {
+		const struct journal *j = list_entry(n, struct journal, of_topic);
+		struct position *p =
+			j->name == q->topic->name ? NULL : map_ptr(&c->positions, position_key(q, j));
+
+		if (!p)
+			continue;
+		list_for_each (&p->copies, k) {
+			struct copy *cp = list_entry(k, struct copy, of_position);
+			struct inop *in = cp->inop;
+
+			if (err || cp->state != STATE_DELIVERED || cp->consumer != process)
+				continue;
+			err = settle_copy(c, cp, &lost);
+			if (!err && in && !in->settled_ns)
+				err = cause_settled(c, in, &x);
+		}
+	}
+	return err;
+}
+
+int log_consumer_gone(struct correlator *c, struct queue *q, uint64_t process, int64_t ts_ns)
+{
+	return q->topic && process ? group_left(c, q, process, ts_ns) : 0;
+}
+
 /* --- operations --- */
 
 int log_sent(struct correlator *c, struct opctx *x, struct message *m)

@@ -570,6 +570,8 @@ int log_delete(struct correlator *c, struct opctx *x);
 /* 1: for the others to do. */
 int log_topology(struct correlator *c, struct opctx *x);
 int log_subscribe(struct correlator *c, struct opctx *x, struct queue **ret);
+/* A consumer of a group's ended, however that came to pass. */
+int log_consumer_gone(struct correlator *c, struct queue *q, uint64_t process, int64_t ts_ns);
 int log_unsubscribe(struct correlator *c, struct opctx *x);
 /* The state or the queue of @cp changed. */
 int log_copy(struct correlator *c, struct copy *cp);

@@ -715,6 +715,7 @@ const struct proto proto_kafka = {
 	.id = PROTO_KAFKA,
 	.name = "kafka",
 	.otel_name = "kafka",
+	.words = {.log = "topic", .mid = "offset", .settled = "committed"},
 	.probe = kafka_probe,
 	.shared_new = kafka_shared_new,
 	.shared_free = kafka_shared_free,

@@ -57,6 +57,8 @@ struct row {
 	size_t match_at, match_n; /* where the body shows why it was found; 0 bytes: nowhere */
 };
 
+/* What it is, in a word: its type, else its routing key; "" not known. */
+const char *row_label(const struct row *r);
 /* As an operator says it: a copy that the broker made and that waits is called dead-lettered, not queued. */
 const char *row_state(const struct row *r);
 

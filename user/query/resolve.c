@@ -36,7 +36,7 @@ static size_t put_candidate(char *out, size_t n, const struct row *r)
 
 	fmt_clock(when, sizeof(when), r->when_ns, 0);
 	k = snprintf(out, n, "\n  m%-7llu %s  %-13s  %-12.12s  %.28s", (unsigned long long)r->id, when,
-		row_state(r), r->service[0] ? r->service : "-", r->type[0] ? r->type : r->routing_key);
+		row_state(r), r->service[0] ? r->service : "-", row_label(r));
 	return k < 0 || (size_t)k >= n ? n - 1 : (size_t)k;
 }
 

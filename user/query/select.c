@@ -11,6 +11,8 @@
 #include "query/catalogue.h"
 #include "query/match.h"
 
+#define SCANNED                                                                                              \
+	"id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin,dest,mid"
 #define TICK_ROWS  1024
 #define MAX_QUEUES 64 /* named in a row */
 
@@ -238,14 +240,8 @@ static int prepare(struct select *s, struct err *e)
 	int err;
 
 	err = cat_prepare(s->s,
-		up ? "SELECT "
-		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin,"
-		     "dest"
-		     " FROM message WHERE id BETWEEN ? AND ? ORDER BY id"
-		   : "SELECT "
-		     "id,payload,sent_ns,first_ns,state,flags,proto,exchange,routing_key,type,process,origin,"
-		     "dest"
-		     " FROM message WHERE id BETWEEN ? AND ? ORDER BY id DESC",
+		up ? "SELECT " SCANNED " FROM message WHERE id BETWEEN ? AND ? ORDER BY id"
+		   : "SELECT " SCANNED " FROM message WHERE id BETWEEN ? AND ? ORDER BY id DESC",
 		&s->scan, e);
 	if (!err)
 		err = cat_prepare(s->s,
@@ -320,6 +316,11 @@ void select_stats(const struct select *s, struct select_stats *ret)
 static bool row_waits(enum msg_state s)
 {
 	return s == STATE_QUEUED || s == STATE_REQUEUED || s == STATE_CONFIRMED || s == STATE_SENT;
+}
+
+const char *row_label(const struct row *r)
+{
+	return *r->type || r->dest == DEST_LOG ? r->type : r->routing_key;
 }
 
 const char *row_state(const struct row *r)
@@ -457,8 +458,7 @@ static int complete(struct select *s, struct subject *sub, struct row *row, stru
 	who = names_who(s->names, s->process);
 	row->service = who ? who->service : "";
 	row->pid = who ? who->pid : 0;
-	if (!query_highlight(s->q, row->body, span_str(*row->type ? row->type : row->routing_key),
-		    &row->match_at, &row->match_n))
+	if (!query_highlight(s->q, row->body, span_str(row_label(row)), &row->match_at, &row->match_n))
 		row->match_n = 0;
 	err = read_queues(s, row, e);
 	return err ? err : 1;
