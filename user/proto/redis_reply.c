@@ -231,6 +231,8 @@ static bool names_it(struct redis *st, const struct answer *a, const struct node
 	struct span rest = a->items, item;
 
 	switch ((enum rcmd)a->h.cmd) {
+	case RC_EXEC: /* as many answers as were queued */
+		return resp_is_list(n) && n->size && n->size == st->queued.n;
 	case RC_XREAD:
 	case RC_XREADGROUP:
 		if (first && n->type == '*')
@@ -276,10 +278,13 @@ static bool redis_learn(struct redis *st, const struct answer *a, const struct n
 		st->learning = false;
 		return true;
 	}
-	if (a->h.flags & PEND_TX && is_status(st, n, "QUEUED"))
+	if (a->h.flags & PEND_TX && is_status(st, n, "QUEUED")) {
 		pend_queue(st);
-	else
-		fifo_pop(&st->pending);
+		return false;
+	}
+	if (a->h.cmd == RC_EXEC || a->h.cmd == RC_DISCARD)
+		fifo_clear(&st->queued);
+	fifo_pop(&st->pending);
 	return false;
 }
 

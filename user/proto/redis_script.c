@@ -123,9 +123,34 @@ static void hash_request(struct redis *st, enum rcmd cmd, uint8_t flags)
 	pend_close(st);
 }
 
+/*
+ * Of scripts that are not known nothing is told, but for one form: a single key and a job of Sidekiq's as the
+ * answer is its way to take what is due from "schedule" and "retry".
+ */
+static void script_request(struct redis *st, uint8_t flags)
+{
+	if (redis_bullmq_request(st, flags) || !redis_arg_is(st, 2, "1") || redis_args(st) < 4 ||
+		!pend_open(st, RC_EVAL, flags))
+		return;
+	pend_item(st, redis_arg(st, 3));
+	pend_close(st);
+}
+
+static void script_reply(struct redis *st, const struct answer *a, const struct node *n)
+{
+	struct span job = resp_is_text(n) ? resp_text(&st->r[TO_CLIENT], n) : SPAN_EMPTY, v;
+
+	if (redis_bullmq_reply(st, a, n))
+		return;
+	if (job.n && a->h.items && json_member(job, "jid", &v) && json_member(job, "class", &v))
+		redis_zset_member(st, a, answer_item(a, 0), n);
+}
+
 void redis_script_request(struct redis *st, enum rcmd cmd, uint8_t flags)
 {
-	if (cmd != RC_EVAL)
+	if (cmd == RC_EVAL)
+		script_request(st, flags);
+	else
 		hash_request(st, cmd, flags);
 }
 
@@ -133,6 +158,8 @@ void redis_script_reply(struct redis *st, const struct answer *a, const struct n
 {
 	struct span rest = a->items, tag;
 
+	if (a->h.cmd == RC_EVAL)
+		script_reply(st, a, n);
 	if (a->h.cmd == RC_HDEL && n && n->type == ':' && n->i > 0)
 		while (answer_next(&rest, &tag))
 			redis_kombu_gone(st, a, tag);

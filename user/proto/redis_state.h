@@ -197,10 +197,13 @@ void redis_stream_reply(struct redis *st, const struct answer *a, const struct n
 /* Entries of streams that came in an answer to nobody knows what. */
 bool redis_stream_stray(struct redis *st, const struct node *n);
 bool redis_stream_id(struct span s);
+uint64_t redis_delivery_hash(int32_t db, struct span log, struct span group, struct span mid);
 void redis_list_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_list_reply(struct redis *st, const struct answer *a, const struct node *n);
 void redis_zset_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_zset_reply(struct redis *st, const struct answer *a, const struct node *n);
+/* @m was taken out of the sorted set @key by a script. */
+void redis_zset_member(struct redis *st, const struct answer *a, struct span key, const struct node *m);
 void redis_script_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_script_reply(struct redis *st, const struct answer *a, const struct node *n);
 void redis_pubsub_request(struct redis *st, enum rcmd cmd, uint8_t flags);
@@ -233,6 +236,11 @@ void redis_kombu_gone(struct redis *st, const struct answer *a, struct span tag)
 /* RQ: the element of @op is the id of a job; adds what is known of it, and the id as `mid`. */
 bool redis_job_find(struct redis *st, int32_t db, struct span list, struct op *op);
 void redis_jobs_free(struct redis_shared *s);
+
+/* --- redis_bullmq.c: false, not BullMQ's --- */
+bool redis_bullmq_request(struct redis *st, uint8_t flags);
+/* @n NULL: it was never run. */
+bool redis_bullmq_reply(struct redis *st, const struct answer *a, const struct node *n);
 
 /* --- redis_json.c --- */
 /* The raw value of a member of the object @doc; strings without their quotes. */

@@ -27,7 +27,7 @@ bool redis_stream_id(struct span s)
 	return true;
 }
 
-static uint64_t delivery_hash(int32_t db, struct span key, struct span group, struct span id)
+uint64_t redis_delivery_hash(int32_t db, struct span key, struct span group, struct span id)
 {
 	return hash_span(id, hash_span(group, hash_span(key, (uint64_t)(int64_t)db)));
 }
@@ -346,8 +346,8 @@ static void entry(struct redis *st, const struct reading *k, const struct node *
 	if (k->no_ack || k->plain)
 		settle_auto(st, k, op.mid, ref);
 	else
-		recent_put(
-			&st->deliveries, delivery_hash(k->db, k->key, k->group, op.mid), ref, DELIVERIES_MAX);
+		recent_put(&st->deliveries, redis_delivery_hash(k->db, k->key, k->group, op.mid), ref,
+			DELIVERIES_MAX);
 }
 
 static void entries(struct redis *st, const struct reading *k, const struct node *list)
@@ -435,7 +435,7 @@ static void settled(
 	op.settle = SETTLE_ACK;
 	op.queue = group;
 	op.queue_known = true;
-	op.ref = recent_take(&st->deliveries, delivery_hash(a->h.db, key, group, id));
+	op.ref = recent_take(&st->deliveries, redis_delivery_hash(a->h.db, key, group, id));
 	op.flags = flags | (a->h.flags & PEND_TX ? OPF_TX : 0);
 	op.text = text;
 	redis_emit(st, &op);
@@ -579,6 +579,17 @@ static void xgroup_reply(struct redis *st, const struct answer *a, const struct 
 	}
 }
 
+/* It had been taken for a member when it asked. */
+static void not_member(struct redis *st, const struct answer *a)
+{
+	struct span rest = a->items, group, consumer, key, how;
+
+	if (!answer_next(&rest, &group) || !answer_next(&rest, &consumer))
+		return;
+	while (answer_next(&rest, &key) && answer_next(&rest, &how))
+		redis_member_gone(st, a->h.db, key, group, consumer);
+}
+
 static void refused(struct redis *st, const struct answer *a, const struct node *n)
 {
 	bool grouped = a->h.cmd != RC_XREAD && a->h.cmd != RC_XDEL && a->h.cmd != RC_XTRIM;
@@ -593,6 +604,8 @@ static void refused(struct redis *st, const struct answer *a, const struct node 
 	}
 	op.text = resp_text(&st->r[TO_CLIENT], n);
 	redis_emit(st, &op);
+	if (a->h.cmd == RC_XREADGROUP)
+		not_member(st, a);
 }
 
 void redis_stream_reply(struct redis *st, const struct answer *a, const struct node *n)

@@ -54,8 +54,19 @@ static void zadd(struct redis *st, uint8_t flags)
 	pend_close(st);
 }
 
+/* BullMQ's alarm clock: what is popped wakes a worker, and is no message. */
+static bool is_marker(struct span key)
+{
+	static const char suffix[] = ":marker";
+	const size_t n = sizeof(suffix) - 1;
+
+	return key.n > n && !memcmp(key.p + key.n - n, suffix, n);
+}
+
 static void popping(struct redis *st, enum rcmd cmd, uint32_t from, uint32_t to, uint8_t flags)
 {
+	if (is_marker(redis_arg(st, from)))
+		return;
 	for (uint32_t i = from; i <= to && i < redis_args(st); i++)
 		redis_queue_is(st, st->db, redis_arg(st, i), QUEUE_ZSET | QUEUE_POPPED);
 	if (!pend_open(st, cmd, flags))
@@ -148,6 +159,11 @@ static void member(struct redis *st, const struct answer *a, struct span key, co
 		return;
 	redis_body(&st->r[TO_CLIENT], m, &op);
 	taken(st, a, key, &op, resp_text(&st->r[TO_CLIENT], score));
+}
+
+void redis_zset_member(struct redis *st, const struct answer *a, struct span key, const struct node *m)
+{
+	member(st, a, key, m, NULL);
 }
 
 /* [member, score]..., or in RESP3 [[member, score]...]. */
