@@ -58,6 +58,28 @@ static void pack_xerial(struct span s, struct buf *out)
 	}
 }
 
+/* Chunks of 64 KiB, every second as it is. */
+static void pack_framed(struct span s, struct buf *out)
+{
+	buf_put(out, "\xff\6\0\0sNaPpY", 10);
+	for (bool plain = false; s.n; plain = !plain) {
+		struct buf block = {0};
+		struct span part = span_sub(s, 0, 65536);
+
+		buf_put(&block, "sum.", 4);
+		if (plain)
+			buf_put_span(&block, part);
+		else
+			pack_snappy(part, &block);
+		buf_putc(out, plain);
+		for (int shift = 0; shift < 24; shift += 8)
+			buf_putc(out, (char)(block.n >> shift));
+		buf_put_span(out, buf_span(&block));
+		buf_free(&block);
+		s = span_sub(s, part.n, SIZE_MAX);
+	}
+}
+
 static void pack(enum packing how, struct span s, struct buf *out)
 {
 	switch (how) {
@@ -66,6 +88,12 @@ static void pack(enum packing how, struct span s, struct buf *out)
 		break;
 	case PACK_ZLIB:
 		pack_deflate(s, MAX_WBITS, out);
+		break;
+	case PACK_DEFLATE:
+		pack_deflate(s, -MAX_WBITS, out);
+		break;
+	case PACK_SNAPPY_FRAMED:
+		pack_framed(s, out);
 		break;
 	case PACK_SNAPPY:
 		pack_snappy(s, out);
@@ -102,7 +130,8 @@ static void there_and_back(void)
 			if (t.n) {
 				CHECK_EQ(unpack(how, buf_span(&packed), &out, t.n - 1), -E2BIG);
 				CHECK(out.n < t.n && !memcmp(out.p ? out.p : t.p, t.p, out.n));
-				if (how != PACK_SNAPPY && how != PACK_SNAPPY_XERIAL)
+				if (how != PACK_SNAPPY && how != PACK_SNAPPY_XERIAL &&
+					how != PACK_SNAPPY_FRAMED)
 					CHECK_EQ(out.n, t.n - 1);
 			}
 			buf_free(&packed);
@@ -126,7 +155,8 @@ static void cut(void)
 
 			memcpy(exact, packed.p, n);
 			r = unpack(how, span_of(exact, n), &out, 1 << 20);
-			CHECK(r == -EBADMSG || (how == PACK_SNAPPY_XERIAL && !r && out.n < t.n));
+			CHECK(r == -EBADMSG || ((how == PACK_SNAPPY_XERIAL || how == PACK_SNAPPY_FRAMED) &&
+						       !r && out.n < t.n));
 			CHECK(out.n <= t.n && (!out.n || !memcmp(out.p, t.p, out.n)));
 			free(exact);
 		}

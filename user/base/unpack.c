@@ -62,16 +62,17 @@ static int inflate_all(z_stream *z, bool members, struct buf *out, size_t limit)
 	}
 }
 
-static int unpack_deflate(bool gzip, struct span in, struct buf *out, size_t limit)
+static int unpack_deflate(enum packing how, struct span in, struct buf *out, size_t limit)
 {
 	z_stream z = {.next_in = (Bytef *)(uintptr_t)in.p, .avail_in = (uInt)in.n};
+	int bits = how == PACK_GZIP ? MAX_WBITS + 16 : how == PACK_ZLIB ? MAX_WBITS : -MAX_WBITS;
 	int r;
 
 	if (in.n > UINT32_MAX)
 		return -EBADMSG;
-	if (inflateInit2(&z, gzip ? MAX_WBITS + 16 : MAX_WBITS) != Z_OK)
+	if (inflateInit2(&z, bits) != Z_OK)
 		return -ENOMEM;
-	r = inflate_all(&z, gzip, out, limit);
+	r = inflate_all(&z, how == PACK_GZIP, out, limit);
 	inflateEnd(&z);
 	return r;
 }
@@ -132,6 +133,42 @@ static int unpack_xerial(struct span in, struct buf *out, size_t limit)
 		if (r)
 			return r;
 		in = span_sub(in, n, SIZE_MAX);
+	}
+	return 0;
+}
+
+#define FRAMED_MAGIC      "\xff\6\0\0sNaPpY"
+#define FRAMED_COMPRESSED 0x00
+#define FRAMED_PLAIN      0x01
+#define FRAMED_SKIP       0x80 /* and above: padding, the stream's name, what later versions add */
+
+static int unpack_framed(struct span in, struct buf *out, size_t limit)
+{
+	if (in.n < sizeof(FRAMED_MAGIC) - 1 || memcmp(in.p, FRAMED_MAGIC, sizeof(FRAMED_MAGIC) - 1))
+		return -EBADMSG;
+	while (in.n) {
+		struct span chunk;
+		size_t n;
+		int r = 0;
+
+		if (in.n < 4)
+			return -EBADMSG;
+		n = in.p[1] | (size_t)in.p[2] << 8 | (size_t)in.p[3] << 16;
+		chunk = span_sub(in, 4, n);
+		if (in.p[0] == FRAMED_COMPRESSED && chunk.n == n && n > 4) {
+			r = unpack_snappy(span_sub(chunk, 4, SIZE_MAX), out, limit);
+		} else if (in.p[0] == FRAMED_PLAIN && n >= 4) {
+			buf_put_span(out, span_sub(chunk, 4, SIZE_MAX)); /* behind a checksum */
+			if (!buf_ok(out))
+				return -ENOMEM;
+			if (too_big(out, limit))
+				return -E2BIG;
+		} else if (in.p[0] < FRAMED_SKIP) {
+			return -EBADMSG;
+		}
+		if (r || chunk.n < n)
+			return r ? r : -EBADMSG;
+		in = span_sub(in, 4 + n, SIZE_MAX);
 	}
 	return 0;
 }
@@ -246,11 +283,14 @@ int unpack(enum packing how, struct span in, struct buf *out, size_t limit)
 	switch (how) {
 	case PACK_GZIP:
 	case PACK_ZLIB:
-		return unpack_deflate(how == PACK_GZIP, in, out, limit);
+	case PACK_DEFLATE:
+		return unpack_deflate(how, in, out, limit);
 	case PACK_SNAPPY:
 		return unpack_snappy(in, out, limit);
 	case PACK_SNAPPY_XERIAL:
 		return unpack_xerial(in, out, limit);
+	case PACK_SNAPPY_FRAMED:
+		return unpack_framed(in, out, limit);
 	case PACK_LZ4_FRAME:
 		return unpack_lz4(in, out, limit);
 	case PACK_ZSTD:

@@ -9,8 +9,10 @@
 enum packing {
 	PACK_GZIP,          /* RFC 1952; members that follow each other are one text */
 	PACK_ZLIB,          /* RFC 1950 */
+	PACK_DEFLATE,       /* RFC 1951, without a header */
 	PACK_SNAPPY,        /* one block, as snappy_compress() makes it */
 	PACK_SNAPPY_XERIAL, /* blocks in snappy-java's framing */
+	PACK_SNAPPY_FRAMED, /* blocks in snappy's own framing (framing_format.txt) */
 	PACK_LZ4_FRAME,
 	PACK_ZSTD,
 };
