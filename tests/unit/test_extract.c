@@ -100,7 +100,7 @@ static void check_ids(const char *body, const char *want)
 	static struct buf b;
 
 	buf_clear(&b);
-	extract_body(span_str(body), SPAN_EMPTY, render_id, &b);
+	extract_body(span_str(body), NULL, render_id, &b);
 	CHECK_STR(buf_cstr(&b), want);
 }
 
@@ -195,9 +195,9 @@ static void json_inside_a_string(void)
 {
 	check_walk("{\"Type\":\"N\",\"Message\":\"{\\\"order\\\":{\\\"id\\\":4711}}\",\"z\":[1]}", BODY_JSON,
 		0, "Type=s:N\nMessage=s:{\"order\":{\"id\":4711}}\nMessage.order.id=n:4711\nz[0]=n:1\n");
-	/* one layer only, and text in brackets is text */
+	/* layer by layer, and text in brackets is text */
 	check_walk("[\"[INFO]\",\"{x}\",\"{\\\"a\\\":\\\"{\\\\\\\"b\\\\\\\":1}\\\"}\"]", BODY_JSON, 0,
-		"[0]=s:[INFO]\n[1]=s:{x}\n[2]=s:{\"a\":\"{\\\"b\\\":1}\"}\n[2].a=s:{\"b\":1}\n");
+		"[0]=s:[INFO]\n[1]=s:{x}\n[2]=s:{\"a\":\"{\\\"b\\\":1}\"}\n[2].a=s:{\"b\":1}\n[2].a.b=n:1\n");
 }
 
 static bool count_scalars(void *ctx, const struct scalar *s)
@@ -429,7 +429,7 @@ static void formats(void)
 	CHECK_EQ(format("<?xml version='1.0'?><a/>", ""), BODY_XML);
 	CHECK_EQ(format("a < b > c", ""), BODY_TEXT);
 	CHECK_EQ(format("caf\xe9 ol\xe9 4711", ""), BODY_TEXT);
-	CHECK_EQ(body_format(SPAN_LIT("\x08\x96\x01\x12\x04test"), SPAN_EMPTY), BODY_BINARY);
+	CHECK_EQ(body_format(SPAN_LIT("\x08\x96\x01\x12\x04test"), SPAN_EMPTY), BODY_PROTOBUF);
 	CHECK_EQ(body_format(SPAN_LIT("\0\0\0"), SPAN_EMPTY), BODY_BINARY);
 	CHECK_EQ(body_format(SPAN_LIT("\x00\x00\x12\x67"), SPAN_EMPTY), BODY_BINARY);
 	CHECK_EQ(body_format(SPAN_LIT("\x28\xb5\xff\xfd\xe2\xe3\xe4"), SPAN_EMPTY), BODY_BINARY);
@@ -582,7 +582,7 @@ static void select_caps(void)
 	for (int i = 0; i < 10; i++)
 		buf_printf(&b, "%s%d", i ? "," : "", 500000 + i);
 	buf_puts(&b, "],\"order_id\":4711}");
-	CHECK_EQ(extract_body(buf_span(&b), SPAN_EMPTY, see, &s), 0);
+	CHECK_EQ(extract_body(buf_span(&b), NULL, see, &s), 0);
 	CHECK_EQ(s.n, 32);
 	CHECK_EQ(s.deep, 32 - 8 - 1); /* what is left beside the shallow ones */
 	CHECK(s.shallow_id);
@@ -681,7 +681,7 @@ static void real_webhooks(void)
 		size_t scalars = 0;
 
 		CHECK_EQ(body_walk(span_of(b.p + at, len), BODY_JSON, count_scalars, &scalars), 0);
-		CHECK_EQ(extract_body(span_of(b.p + at, len), SPAN_EMPTY, see, &s), 0);
+		CHECK_EQ(extract_body(span_of(b.p + at, len), NULL, see, &s), 0);
 		CHECK(s.n > 0 && s.n <= 32 && s.join > 0);
 		n += scalars;
 		docs++;
@@ -703,7 +703,7 @@ static void real_file(const char *path, bool xml)
 	CHECK_EQ(body_format(buf_span(&b), SPAN_EMPTY), fmt);
 	CHECK_EQ(body_walk(buf_span(&b), fmt, count_scalars, &n), 0);
 	CHECK(n > 30);
-	CHECK_EQ(extract_body(buf_span(&b), SPAN_EMPTY, see, &s), 0);
+	CHECK_EQ(extract_body(buf_span(&b), NULL, see, &s), 0);
 	CHECK(s.n > 5 && s.join > 2);
 	buf_free(&b);
 }
@@ -743,7 +743,7 @@ static void speed(void)
 	uint64_t t = now_mono_ns();
 
 	for (unsigned i = 0; i < rounds; i++)
-		extract_body(SPAN_LIT(ORDER), SPAN_EMPTY, see, &s);
+		extract_body(SPAN_LIT(ORDER), NULL, see, &s);
 	printf("extract_body: %llu ns for %zu bytes of JSON\n",
 		(unsigned long long)(now_mono_ns() - t) / rounds, sizeof(ORDER) - 1);
 }

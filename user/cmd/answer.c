@@ -370,18 +370,18 @@ void put_what(struct buf *out, const struct row *r, size_t room)
 
 	room = room > used + 30 ? room - used : 30;
 	buf_puts(out, label);
-	if (r->body.n) {
+	if (r->shown.n) {
 		if (*label)
 			buf_putc(out, ' ');
 		if (r->match_n && r->match_at + r->match_n > room) {
 			lead = room > 80 ? 40 : room / 3;
 			from = r->match_at > lead ? r->match_at - lead : 0;
-			while (from && (r->body.p[from] & 0xc0) == 0x80)
+			while (from && (r->shown.p[from] & 0xc0) == 0x80)
 				from--;
 		}
 		if (from)
 			buf_puts(out, "…");
-		put_one_line(&line, span_sub(r->body, from, 4 * room), 4 * room);
+		put_one_line(&line, span_sub(r->shown, from, 4 * room), 4 * room);
 		text_cut(out, buf_span(&line), (unsigned)room);
 	}
 	buf_free(&line);

@@ -14,8 +14,9 @@
  *   where: asked (or an effect of what was asked for), because_of
  *   where, show, flow: replay {of, as, time, by, reason, result}: what evtrace noted when it sent this copy
  *   show: sent, exe, tid, connection, channel, routes (declared | unknown), confirmed, identical, code,
- *     properties {name: value}, body_format, body (text) or body_base64, copy_list [copy], operations
- *     [operation], links [link], identifiers [{name, value, place}]
+ *     properties {name: value}, body_format, body_layers [..], body_schema, body (text) or body_base64,
+ *     body_text, body_values [{name, value}], copy_list [copy], operations [operation],
+ *     links [link], identifiers [{name, value, place}]
  * copy       where; in copy_list of show and flow
  *   message, queue, vhost, state, verdict (waiting | delivered | done | rejected | dead-lettered | retried |
  *   expired | purged | returned | refused | dropped | sent | unknown), since, age_ms, deliveries,

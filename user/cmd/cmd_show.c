@@ -7,9 +7,12 @@
 #include "base/timefmt.h"
 #include "cmd/destination.h"
 #include "cmd/sentence.h"
+#include "query/content.h"
 
 #define SHOW_OPERATIONS 200
 #define SHOW_BODY       (64 * 1024) /* bytes of a body that a terminal gets; --raw gives all */
+#define SHOW_VALUES     1000        /* of a body that is no text */
+#define SHOW_VALUE      2000        /* bytes of each */
 #define DUMP_LINE       16
 
 static const char help[] = "usage: evtrace show [OPTION]... ID|QUERY...\n\n"
@@ -32,8 +35,8 @@ struct show {
 	struct msg *m;
 	struct buf line;
 	struct json json;
-	struct buf content_type;
 	unsigned count;
+	bool inside_only; /* of a body's values: those in documents within it */
 };
 
 /* --- text --- */
@@ -134,16 +137,6 @@ static bool on_field(void *ctx, const struct field *f)
 	return true;
 }
 
-static bool on_content_type(void *ctx, const struct field *f)
-{
-	struct show *s = ctx;
-
-	if (!span_is(f->name, "content-type"))
-		return true;
-	buf_put_span(&s->content_type, f->text);
-	return false;
-}
-
 static const struct proto *decoder(const struct show *s)
 {
 	const struct proto *p = s->m->row.envelope.n ? proto_by_id(s->m->row.proto) : NULL;
@@ -196,47 +189,66 @@ static void show_text(struct show *s, struct span b)
 	}
 }
 
-static enum body_format format_of(struct show *s)
-{
-	const struct proto *p = decoder(s);
-
-	buf_clear(&s->content_type);
-	if (p)
-		p->fields(s->m->row.envelope, on_content_type, s);
-	return body_format(s->m->row.body, buf_span(&s->content_type));
-}
-
-static const char *format_name(enum body_format f)
-{
-	static const char *const names[] = {"empty", "json", "xml", "form", "text", "binary"};
-
-	return names[f];
-}
-
 static bool in_full(const struct row *r)
 {
 	return r->body.n == r->body_size && !(r->flags & OPF_GAP);
 }
 
+/* One value of a body that is no text, or that stands in a document within the body. */
+static bool on_value(void *ctx, const struct scalar *v)
+{
+	struct show *s = ctx;
+	struct buf name = {0};
+
+	if (s->inside_only && (!v->inside || !v->path.n))
+		return true;
+	if (s->inside_only && !s->count)
+		section(s, "inside of its values");
+	buf_put_span(&name, v->path);
+	pair(s, buf_cstr(&name), span_sub(v->value, 0, SHOW_VALUE));
+	buf_free(&name);
+	return ++s->count < SHOW_VALUES;
+}
+
+static void show_values(struct show *s, const struct body *b, bool inside_only)
+{
+	s->count = 0;
+	s->inside_only = inside_only;
+	body_scalars(b, on_value, s);
+	if (s->count == SHOW_VALUES)
+		say(stdout, "  …\n");
+}
+
 static void show_body(struct show *s)
 {
 	const struct row *r = &s->m->row;
-	enum body_format f = format_of(s);
-	struct span shown = span_sub(r->body, 0, SHOW_BODY);
 	struct buf title = {0};
 	char size[40], kept[40];
+	struct span shown;
+	struct body b;
 
-	buf_printf(&title, "body, %s, %s", fmt_size(size, sizeof(size), r->body_size), format_name(f));
+	content_open(&b, r->proto, r->envelope, r->body);
+	shown = span_sub(b.bytes, 0, SHOW_BODY);
+	buf_printf(&title, "body, %s, ", fmt_size(size, sizeof(size), r->body_size));
+	body_describe(&b, &title);
 	if (!in_full(r))
 		buf_printf(&title, " (%s were kept: %s)", fmt_size(kept, sizeof(kept), r->body.n),
 			r->flags & OPF_GAP ? "bytes were lost" : "the payload limit");
 	section(s, buf_cstr(&title));
-	if (f == BODY_BINARY)
+	if (b.format == BODY_BINARY)
 		dump(s, shown);
-	else
+	else if (body_is_text(&b))
 		show_text(s, shown);
-	if (shown.n < r->body.n)
-		say(stdout, "  …\n  the rest: evtrace show --raw m%" PRIu64 "\n", r->id);
+	else
+		show_values(s, &b, false);
+	if ((b.format == BODY_BINARY || body_is_text(&b)) && shown.n < b.bytes.n)
+		say(stdout, "  …\n");
+	if (shown.n < b.bytes.n || b.layers || !body_is_text(&b))
+		say(stdout, "  %s: evtrace show --raw m%" PRIu64 "\n",
+			b.layers || !body_is_text(&b) ? "its bytes" : "the rest", r->id);
+	if (body_is_text(&b))
+		show_values(s, &b, true);
+	body_close(&b);
 	buf_free(&title);
 }
 
@@ -359,17 +371,60 @@ static bool json_field(void *ctx, const struct field *f)
 	return true;
 }
 
+static bool json_value(void *ctx, const struct scalar *v)
+{
+	struct show *s = ctx;
+	struct json *j = &s->json;
+
+	if (s->inside_only && !v->inside)
+		return true;
+	json_obj(j);
+	json_kv_span(j, "name", v->path);
+	json_key(j, "value");
+	if (v->type == SCALAR_NULL)
+		json_null(j);
+	else if (v->type == SCALAR_BOOL)
+		json_bool(j, span_is(v->value, "true") || span_is(v->value, "True"));
+	else
+		json_span(j, v->value); /* numbers as well: they may be too large for a reader's */
+	json_obj_end(j);
+	return true;
+}
+
+/* What was sent, and what it means where that is something else. */
 static void json_body(struct show *s)
 {
 	const struct row *r = &s->m->row;
+	struct json *j = &s->json;
+	struct body b;
 
-	json_kv_str(&s->json, "body_format", format_name(format_of(s)));
-	if (span_is_text(r->body)) {
-		json_kv_span(&s->json, "body", r->body);
-		return;
+	content_open(&b, r->proto, r->envelope, r->body);
+	json_kv_str(j, "body_format", body_format_name(b.format));
+	if (b.layers) {
+		json_key(j, "body_layers");
+		json_arr(j);
+		for (unsigned i = 0; i < b.layers; i++)
+			json_str(j, body_layer_name((enum body_layer)b.layer[i]));
+		json_arr_end(j);
 	}
-	json_key(&s->json, "body_base64");
-	json_bytes(&s->json, r->body);
+	if (b.schema)
+		json_kv_int(j, "body_schema", (int64_t)b.schema);
+	if (span_is_text(r->body)) {
+		json_kv_span(j, "body", r->body);
+	} else {
+		json_key(j, "body_base64");
+		json_bytes(j, r->body);
+	}
+	if (b.layers && body_is_text(&b))
+		json_kv_span(j, "body_text", b.bytes);
+	if (b.format != BODY_BINARY && (!body_is_text(&b) || body_may_hide(b.bytes))) {
+		s->inside_only = body_is_text(&b);
+		json_key(j, "body_values");
+		json_arr(j);
+		body_scalars(&b, json_value, s);
+		json_arr_end(j);
+	}
+	body_close(&b);
 }
 
 static void json_operation(void *ctx, const struct msg_op *op)
@@ -563,6 +618,5 @@ int cmd_show(int argc, char **argv)
 	loader__free(s.l);
 	answer__close(&s.a);
 	buf_free(&s.line);
-	buf_free(&s.content_type);
 	return code;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/search.h"
 #include "base/hash.h"
 #include "correlate/model.h"
 
@@ -240,6 +241,8 @@ static void read_property(struct envelope *e, struct span name, struct span valu
 		e->reply_to = keep(e, value);
 	else if (span_is(name, "content-type"))
 		e->content_type = keep(e, value);
+	else if (span_is(name, "content-encoding"))
+		e->content_encoding = keep(e, value);
 }
 
 static void read_header(struct envelope *e, struct span name, struct span value)
@@ -260,6 +263,10 @@ static void read_header(struct envelope *e, struct span name, struct span value)
 	} else if (one_of(name, cause_names, ARRAY_LEN(cause_names))) {
 		e->cause_name = keep(e, name);
 		e->cause = keep(e, value);
+	} else if (span_eq_nocase(name, SPAN_LIT("content-type"))) {
+		e->content_type = keep(e, value); /* where the protocol has no property for it */
+	} else if (span_eq_nocase(name, SPAN_LIT("content-encoding"))) {
+		e->content_encoding = keep(e, value);
 	} else if (one_of(name, own_names, ARRAY_LEN(own_names)) && e->nown < ARRAY_LEN(e->own)) {
 		e->own[e->nown++] = keep(e, value);
 	}
@@ -308,8 +315,11 @@ void envelope_read(struct envelope *e, const struct proto *p, const struct op *o
 	sum_deaths(e);
 	if (e->message_id.n && e->nown < ARRAY_LEN(e->own))
 		e->own[e->nown++] = e->message_id;
-	if (identifiers && op->body.n)
-		extract_body(op->body, e->content_type, read_body_id, e);
+	if (identifiers && op->body.n) {
+		struct body_hints hints = {e->content_type, e->content_encoding};
+
+		extract_body(op->body, &hints, read_body_id, e);
+	}
 }
 
 /* --- values for comparing operations of one process --- */

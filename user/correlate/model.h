@@ -289,7 +289,7 @@ struct death {
 };
 
 struct envelope {
-	struct span message_id, correlation_id, reply_to, content_type;
+	struct span message_id, correlation_id, reply_to, content_type, content_encoding;
 	struct span cause_name, cause;
 	struct span trace_id;
 	struct span cc[MAX_KEYS];

@@ -1,180 +1,13 @@
-/* Which format is it, and which of its scalars are identifiers? */
+/* Which scalars of a body are identifiers? */
 #include "extract/walk.h"
 
-#include <errno.h>
 #include <strings.h>
 
 #include "base/hash.h"
-#include "base/json.h"
-
-#define LOOK_AT 4096 /* bytes of a body that decide its format */
-
-/* --- formats --- */
-
-static bool contains_nocase(struct span s, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (size_t i = 0; i + n <= s.n; i++)
-		if (!strncasecmp((const char *)s.p + i, word, n))
-			return true;
-	return false;
-}
 
 static bool is_digit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
-}
-
-/* After the bracket comes what JSON allows there: "[INFO] started" is text. */
-static bool looks_like_json(struct span s)
-{
-	struct span rest = span_trim(span_sub(s, 1, LOOK_AT));
-	uint8_t next = rest.n ? rest.p[0] : 0;
-
-	if (s.p[0] == '{')
-		return !rest.n || next == '"' || next == '}' || next == '\'';
-	if (s.p[0] != '[')
-		return false;
-	if (!is_digit(next) && next != '-')
-		return !rest.n || memchr("\"'{[]", next, 5) || span_starts(rest, "true") ||
-		       span_starts(rest, "false") || span_starts(rest, "null");
-	for (size_t i = 0; i < rest.n; i++) { /* "[2024-01-02 10:00] started" */
-		if (rest.p[i] == ',' || rest.p[i] == ']')
-			return true;
-		if (!is_digit(rest.p[i]) && !memchr("-+.eE \t\r\n", rest.p[i], 9))
-			return false;
-		if (rest.p[i] == '-' && i && is_digit(rest.p[i - 1]))
-			return false;
-	}
-	return true;
-}
-
-/* A document that is one scalar: only when somebody says it is JSON. */
-static bool json_scalar(struct span s)
-{
-	return s.p[0] == '"' || s.p[0] == '-' || is_digit(s.p[0]) || span_is(s, "true") ||
-	       span_is(s, "false") || span_is(s, "null");
-}
-
-static bool looks_like_xml(struct span s)
-{
-	uint8_t c = s.n > 1 ? s.p[1] : 0;
-
-	if (span_starts(s, "\xff\xfe<") || span_starts(s, "\xfe\xff")) /* UTF-16 */
-		return s.n > 3 && s.p[2] != s.p[3];
-	return s.n && s.p[0] == '<' &&
-	       (c == '?' || c == '!' || c == '_' || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) &&
-	       memchr(s.p, '>', s.n);
-}
-
-/* "a=1&b=2": at least two pairs, no blank in them. */
-static bool looks_like_form(struct span s)
-{
-	bool key = true, and = false;
-	size_t at = 0;
-
-	s = span_sub(s, 0, LOOK_AT);
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
-
-		if (c <= ' ' || c >= 0x7f || memchr("\"<>{}", c, 5))
-			return false;
-		if (c == '=' && key) {
-			if (i == at)
-				return false;
-			key = false;
-		} else if (c == '&') {
-			if (key)
-				return false;
-			and = key = true;
-			at = i + 1;
-		}
-	}
-	return and;
-}
-
-/* No control characters, and little that is not UTF-8: Latin-1 is text too. */
-static bool looks_like_text(struct span s)
-{
-	size_t bad = 0;
-
-	s = span_sub(s, 0, LOOK_AT);
-	for (size_t i = 0, n; i < s.n; i += n) {
-		n = s.p[i] < 0x80 ? 1 : utf8_len(span_sub(s, i, 4));
-		if (!n) {
-			bad++;
-			n = 1;
-		} else if ((s.p[i] < ' ' && !memchr("\t\n\r\f\x1b\x1c\x1d\x1e\x1f", s.p[i], 9)) ||
-			   s.p[i] == 0x7f) {
-			return false;
-		}
-	}
-	return bad * 4 <= s.n;
-}
-
-/* C programs like to send the NUL behind a string, or a whole buffer. */
-static struct span without_nuls(struct span s)
-{
-	while (s.n && !s.p[s.n - 1])
-		s.n--;
-	return s;
-}
-
-enum body_format body_format(struct span body, struct span content_type)
-{
-	struct span s = body;
-
-	if (span_starts(s, "\xef\xbb\xbf"))
-		s = span_sub(s, 3, SIZE_MAX);
-	s = span_trim(s);
-	if (!s.n)
-		return BODY_EMPTY;
-	if (s.p[0] == 0x1e) /* RFC 7464 */
-		s = span_trim(span_sub(s, 1, SIZE_MAX));
-	if (s.n && looks_like_json(s))
-		return BODY_JSON;
-	if (looks_like_xml(s))
-		return BODY_XML;
-	if (s.n && json_scalar(s) && contains_nocase(content_type, "json"))
-		return BODY_JSON;
-	s = without_nuls(s);
-	if (!s.n || !looks_like_text(s))
-		return BODY_BINARY;
-	if (contains_nocase(content_type, "x-www-form-urlencoded") || looks_like_form(s))
-		return BODY_FORM;
-	return BODY_TEXT;
-}
-
-int body_walk(struct span body, enum body_format fmt, scalar_fn fn, void *ctx)
-{
-	struct walk w;
-	int err = 0;
-
-	/* not an initialiser: that would clear the path's bytes as well, for each message */
-	w.fn = fn;
-	w.ctx = ctx;
-	w.left = WALK_MAX_SCALARS;
-	w.stop = w.full = false;
-	w.n = w.leaf = 0;
-	switch (fmt) {
-	case BODY_JSON:
-		err = json_walk(&w, without_nuls(body));
-		break;
-	case BODY_XML:
-		err = xml_walk(&w, body);
-		break;
-	case BODY_FORM:
-		err = form_walk(&w, without_nuls(body));
-		break;
-	case BODY_TEXT:
-		err = text_walk(&w, without_nuls(body));
-		break;
-	case BODY_EMPTY:
-	case BODY_BINARY:
-		break;
-	}
-	return w.full ? -EBADMSG : err;
 }
 
 /* --- selection --- */
@@ -376,16 +209,27 @@ static void sort_by_rank(const struct selection *sel, uint8_t *order)
 	}
 }
 
-int extract_body(struct span body, struct span content_type, identifier_fn fn, void *ctx)
+/* Words without names, of which not each is worth keeping. */
+static bool gives_words(const struct body *b)
 {
-	enum body_format fmt = body_format(body, content_type);
+	uint64_t id;
+
+	return b->format == BODY_TEXT || b->format == BODY_PICKLE ||
+	       (b->format == BODY_AVRO && avro_standing(b->bytes, &id) != AVRO_READ);
+}
+
+int extract_body(struct span bytes, const struct body_hints *hints, identifier_fn fn, void *ctx)
+{
 	struct selection sel;
+	struct body body;
 	uint8_t order[ID_MAX];
 	int err;
 
+	body_open(&body, bytes, hints);
 	sel.n = sel.seen = sel.worst = 0;
-	sel.words = fmt == BODY_TEXT;
-	err = body_walk(body, fmt, on_scalar, &sel);
+	sel.words = gives_words(&body);
+	err = body_scalars(&body, on_scalar, &sel);
+	body_close(&body);
 	sort_by_rank(&sel, order);
 	for (unsigned i = 0; i < sel.n; i++) {
 		const struct candidate *c = &sel.c[order[i]];

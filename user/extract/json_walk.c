@@ -2,7 +2,7 @@
  * JSON, leniently: one pass, no tree. Takes RFC 8259 and what programs write instead of it: several documents
  * in a row (NDJSON, RFC 7464), single quotes, bare keys, NaN and Python's None, missing or trailing commas.
  * A string or number that the end of the body cuts is not given out: half an id is a wrong id. A string that
- * holds a JSON document itself (an envelope around a payload) is walked too, one layer deep.
+ * holds a document itself (an envelope around a payload) is walked too.
  */
 #include "extract/walk.h"
 
@@ -19,7 +19,6 @@ struct level {
 struct json_walker {
 	struct walk *w;
 	const uint8_t *p, *end;
-	bool nested;
 	unsigned depth;       /* 0: between documents */
 	struct buf unescaped; /* used by strings with escapes only */
 	struct level level[WALK_MAX_DEPTH + 1];
@@ -197,30 +196,13 @@ static bool read_key(struct json_walker *j)
 	return j->p < j->end;
 }
 
-static int run(struct json_walker *j);
-
-/* A document inside a string. What is wrong in there is not this document's fault. */
-static void walk_inner(struct json_walker *j, struct span s)
-{
-	struct json_walker inner = {.w = j->w, .p = s.p, .end = s.p + s.n, .nested = true};
-	struct span after = span_trim(span_sub(s, 1, SIZE_MAX));
-	uint8_t next = after.n ? after.p[0] : 0;
-
-	if (s.p[0] == '{' ? next != '"' : next != '{' && next != '[')
-		return;
-	run(&inner);
-	buf_free(&inner.unescaped);
-}
-
 static int string_value(struct json_walker *j)
 {
 	struct span s;
 
 	if (!read_string(j, &s))
 		return -EBADMSG;
-	walk_emit(j->w, s, SCALAR_STRING);
-	if (!j->nested && s.n > 2 && (s.p[0] == '{' || s.p[0] == '[') && s.p[s.n - 1] == s.p[0] + 2)
-		walk_inner(j, s);
+	walk_text(j->w, s);
 	return 0;
 }
 

@@ -35,10 +35,10 @@ void walk_push_index(struct walk *w, uint32_t index)
 
 void walk_emit(struct walk *w, struct span value, enum scalar_type type)
 {
-	struct scalar s = {.path = span_of(w->path, w->n), .value = value, .type = type};
+	struct scalar s = {.path = span_of(w->path, w->n), .value = value, .type = type, .inside = w->inside};
 	size_t end = w->n;
 
-	if (w->stop)
+	if (w->stop || !w->fn)
 		return;
 	if (!w->left) {
 		w->stop = w->full = true;

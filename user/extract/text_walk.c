@@ -22,7 +22,7 @@ static void give(struct walk *w, struct span name, struct span value)
 	w->n = 0;
 	w->leaf = 0;
 	walk_push_name(w, '.', name);
-	walk_emit(w, value, SCALAR_STRING);
+	walk_text(w, value);
 	w->n = 0;
 }
 

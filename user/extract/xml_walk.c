@@ -41,7 +41,7 @@ static struct span local_name(const char *name)
 
 static void give(struct xml_walker *x, struct span value)
 {
-	walk_emit(x->w, value, SCALAR_STRING);
+	walk_text(x->w, value);
 	if (x->w->stop)
 		XML_StopParser(x->parser, XML_FALSE);
 }
@@ -169,6 +169,7 @@ int xml_walk(struct walk *w, struct span body)
 	struct xml_walker x = {.w = w, .parser = XML_ParserCreate(NULL)};
 	int err;
 
+	x.el[0] = (struct element){.path_n = w->n, .leaf = w->leaf};
 	if (!x.parser)
 		return -ENOMEM;
 	XML_SetUserData(x.parser, &x);

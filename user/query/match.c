@@ -14,9 +14,10 @@ struct match {
 	struct subject *s;
 	uint8_t truth[QUERY_MAX_LEAVES];
 	bool exists[QUERY_MAX_LEAVES], equal[QUERY_MAX_LEAVES]; /* LEAF_FIELD with != */
-	struct buf content_type;
+	struct hints hints;
 	bool fields_read;
-	int format; /* enum body_format, -1 not asked for yet */
+	bool opened, hinted; /* `body` is; with what the envelope says */
+	struct body body;
 };
 
 /* --- the tree --- */
@@ -75,16 +76,29 @@ static bool may_be_rendered(struct span lit)
 
 static void read_envelope(struct match *m);
 
-/* The content type is a hint that only decides for a body without a form of its own. */
-static enum body_format format_of(struct match *m)
+static void open_body(struct match *m)
 {
-	if (m->format < 0)
-		m->format = (int)body_format(m->s->body, buf_span(&m->content_type));
-	if ((m->format == BODY_TEXT || m->format == BODY_BINARY) && !m->fields_read) {
+	struct body_hints hints = hints_of(&m->hints);
+
+	if (m->opened)
+		body_close(&m->body);
+	m->opened = true;
+	m->hinted = m->fields_read;
+	body_open(&m->body, m->s->body, &hints);
+}
+
+/* The envelope's hints only decide for a body without a form of its own. */
+static const struct body *body_of(struct match *m)
+{
+	if (!m->opened)
+		open_body(m);
+	if ((m->body.format == BODY_TEXT || m->body.format == BODY_BINARY) && !m->hinted) {
 		read_envelope(m);
-		m->format = (int)body_format(m->s->body, buf_span(&m->content_type));
+		if (m->hints.content_type.n || m->hints.content_encoding.n)
+			open_body(m);
+		m->hinted = true;
 	}
-	return (enum body_format)m->format;
+	return &m->body;
 }
 
 static bool has_byte(struct span s, uint8_t c)
@@ -124,21 +138,30 @@ static bool decodes_to_more(struct match *m, struct span lit)
 {
 	static const char marks[] = "<\\&%+?";
 	struct span s = m->s->body;
-	bool plain = true;
+	bool plain = true, hides;
 
 	for (size_t i = 0; i < sizeof(marks) - 1 && plain; i++)
 		plain = !has_byte(s, (uint8_t)marks[i]);
-	if (plain && !contains(span_sub(s, 0, 4), SPAN_LIT("una")))
+	hides = body_may_hide(s);
+	if (plain && !hides && !contains(span_sub(s, 0, 4), SPAN_LIT("una")))
 		return false;
-	switch (format_of(m)) {
+	if (body_of(m)->layers)
+		return true;
+	switch (m->body.format) {
 	case BODY_JSON:
-		return has_byte(s, '\\');
+		return hides || has_byte(s, '\\');
 	case BODY_XML:
-		return xml_decodes_to_more(s, lit);
+		return hides || xml_decodes_to_more(s, lit);
 	case BODY_FORM:
-		return has_byte(s, '%') || has_byte(s, '+');
+		return hides || has_byte(s, '%') || has_byte(s, '+');
 	case BODY_TEXT: /* EDIFACT's release character, which it may choose */
-		return contains(s, SPAN_LIT("una")) || has_byte(s, '?');
+		return hides || contains(s, SPAN_LIT("una")) || has_byte(s, '?');
+	case BODY_MSGPACK:
+	case BODY_PROTOBUF:
+	case BODY_AVRO:
+	case BODY_AVRO_FILE:
+	case BODY_PICKLE: /* numbers, names from a schema, packed blocks */
+		return true;
 	case BODY_EMPTY:
 	case BODY_BINARY:
 		break;
@@ -307,7 +330,7 @@ static void look_at_bytes(struct match *m)
 			continue;
 		if (pattern_find(&l->pat, m->s->body, false, NULL) != NOT_FOUND ||
 			(pattern_find(&l->pat, m->s->body, true, NULL) != NOT_FOUND &&
-				format_of(m) == BODY_BINARY))
+				!body_is_text(body_of(m))))
 			m->truth[i] = TRUE_;
 	}
 }
@@ -324,10 +347,7 @@ static bool on_field(void *ctx, const struct field *f)
 		if (m->truth[i] == OPEN && m->q->leaves[i].kind == LEAF_KEY &&
 			pattern_is(&m->q->leaves[i].pat, f->text))
 			m->truth[i] = TRUE_;
-	if (!header && span_is(f->name, "content-type")) {
-		buf_clear(&m->content_type);
-		buf_put_span(&m->content_type, f->text);
-	}
+	hints_see(&m->hints, f);
 	return true;
 }
 
@@ -384,7 +404,7 @@ static void look_into_body(struct match *m)
 			needed = l->kind == LEAF_HAS;
 	}
 	if (needed)
-		body_walk(m->s->body, format_of(m), on_scalar, m);
+		body_scalars(body_of(m), on_scalar, m);
 }
 
 static bool asks_payload(const struct match *m)
@@ -427,9 +447,8 @@ int query_match(const struct query *q, struct subject *s)
 		return 1;
 	m.q = q;
 	m.s = s;
-	m.content_type = (struct buf){0};
-	m.fields_read = false;
-	m.format = -1;
+	memset(&m.hints, 0, sizeof(m.hints));
+	m.fields_read = m.opened = m.hinted = false;
 	memset(m.exists, 0, q->leaves_n);
 	memset(m.equal, 0, q->leaves_n);
 	look_at_columns(&m);
@@ -446,7 +465,9 @@ int query_match(const struct query *q, struct subject *s)
 	if (!err && eval(&m, q->root) == OPEN)
 		look_into_body(&m);
 	close_leaves(&m);
-	buf_free(&m.content_type);
+	hints_free(&m.hints);
+	if (m.opened)
+		body_close(&m.body);
 	return err ? err : eval(&m, q->root) == TRUE_;
 }
 

@@ -3,9 +3,10 @@
  *
  * Exact, and lazy: what is cheap is looked at first, and the body is decoded only when its bytes do not
  * settle it. A word is looked for in the body's bytes, in what these bytes mean (JSON escapes, XML entities,
- * form encoding: "Jos\u00e9" holds José), in the values and names of headers, in the values of properties,
- * and in the names that the catalogue has for the message. In a binary body a word needs no boundaries: what
- * stands before a string there is often its length, which may look like a letter.
+ * form encoding: "Jos\u00e9" holds José; base64, gzip, MessagePack and the like), in the values and names of
+ * headers, in the values of properties, and in the names that the catalogue has for the message. In a binary
+ * body a word needs no boundaries: what stands before a string there is often its length, which may look like
+ * a letter.
  *
  * What is skipped is skipped because it cannot make a difference: a value contains a leaf's literal only if
  * the bytes that it is decoded from do, unless the format has ways to write it otherwise (decodes_to_more()),
@@ -14,6 +15,7 @@
 #ifndef EVTRACE_QUERY_MATCH_H
 #define EVTRACE_QUERY_MATCH_H
 
+#include "query/content.h"
 #include "query/node.h"
 
 /* Where the catalogue is asked for names. */

@@ -54,7 +54,8 @@ struct row {
 	enum proto_id proto;
 	uint64_t payload;
 	struct span envelope, body;
-	size_t match_at, match_n; /* where the body shows why it was found; 0 bytes: nowhere */
+	struct span shown;        /* the body, or what it reads as when it is packed or binary */
+	size_t match_at, match_n; /* where `shown` shows why it was found; 0 bytes: nowhere */
 };
 
 /* What it is, in a word: its type, else its routing key; "" not known. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "query/content.h"
 #include "query/catalogue.h"
 #include "query/match.h"
 
@@ -46,7 +47,7 @@ struct select {
 	size_t copies_n, copies_cap;
 	bool copies_read;
 	const char *queues[MAX_QUEUES], *dead_queues[MAX_QUEUES];
-	struct buf text;
+	struct buf text, shown;
 	struct err *e;
 };
 
@@ -304,6 +305,7 @@ void select__free(struct select *s)
 	sqlite3_finalize(s->queues_of);
 	names__free(s->names);
 	buf_free(&s->text);
+	buf_free(&s->shown);
 	free(s->copies);
 	free(s);
 }
@@ -427,6 +429,22 @@ static int read_queues(struct select *s, struct row *row, struct err *e)
 	return 0;
 }
 
+#define SHOWN_MAX 65536 /* of a body that is decoded to be shown */
+
+static void show_content(struct select *s, struct row *row)
+{
+	struct body b;
+
+	row->shown = row->body;
+	if (!row->body.n)
+		return;
+	content_open(&b, row->proto, row->envelope, row->body);
+	buf_clear(&s->shown);
+	if (content_line(&b, SHOWN_MAX, &s->shown) && buf_ok(&s->shown))
+		row->shown = buf_span(&s->shown);
+	body_close(&b);
+}
+
 /* What is only needed of a message that is found. 1, or -errno. */
 static int complete(struct select *s, struct subject *sub, struct row *row, struct err *e)
 {
@@ -458,7 +476,8 @@ static int complete(struct select *s, struct subject *sub, struct row *row, stru
 	who = names_who(s->names, s->process);
 	row->service = who ? who->service : "";
 	row->pid = who ? who->pid : 0;
-	if (!query_highlight(s->q, row->body, span_str(row_label(row)), &row->match_at, &row->match_n))
+	show_content(s, row);
+	if (!query_highlight(s->q, row->shown, span_str(row_label(row)), &row->match_at, &row->match_n))
 		row->match_n = 0;
 	err = read_queues(s, row, e);
 	return err ? err : 1;
