@@ -498,6 +498,24 @@ static struct parse_result nats_parse(void *state, enum flowdir d, uint64_t pos,
 
 /* --- losses --- */
 
+/* Where reading begins anywhere: HMSG, HPUB and UNSUB without their first letters are lines, too. Their
+ * header's size stands in the place of a reply subject, their sid in that of a subject. */
+static bool beheaded(const struct line *l, struct span data)
+{
+	uint64_t n;
+
+	switch (l->verb) {
+	case VERB_MSG:
+	case VERB_PUB:
+		return nats_decimal(l->reply, l->total, &n) &&
+		       span_starts(span_sub(data, l->len, 8), "NATS/1.0");
+	case VERB_SUB:
+		return !l->queue.n && nats_decimal(l->subject, UINT64_MAX, &n);
+	default:
+		return false;
+	}
+}
+
 /* The first line in @data that is believable. Of what may be one, a message whose rest does not fit into what
  * is kept is taken when nothing else is there: its CRLF shows later whether it was. */
 static int64_t find_line(const struct nats *st, enum flowdir d, struct span data, bool fresh)
@@ -506,7 +524,11 @@ static int64_t find_line(const struct nats *st, enum flowdir d, struct span data
 	struct line l;
 
 	for (; i < data.n; i = next_start(data, i)) {
-		switch (nats_believe(span_sub(data, i, SIZE_MAX), d, st->payload_max, &l)) {
+		enum belief b = nats_believe(span_sub(data, i, SIZE_MAX), d, st->payload_max, &l);
+
+		if (!i && b != NOT_A_LINE && beheaded(&l, data))
+			continue;
+		switch (b) {
 		case PROVEN:
 			return (int64_t)i;
 		case UNPROVEN:

@@ -17,7 +17,7 @@ void nats_api_request(
 
 	if (!m->l->reply.n)
 		return;
-	if (api != API_OTHER && api != API_NEXT && stream.n + consumer.n <= API_BYTES_MAX) {
+	if (api != API_OTHER && api != API_NEXT && stream.n + consumer.n <= NAMES_MAX) {
 		call = calloc(1, sizeof(*call) + stream.n + consumer.n);
 		if (!call)
 			return;
@@ -297,6 +297,25 @@ bool nats_api_reply(struct nats *st, const struct nats_msg *m, const struct pend
 
 /* --- advisories --- */
 
+/* Somebody, or the server for want of interest, deleted it: told to whoever is subscribed. */
+static void deleted_by_broker(struct nats *st, const struct nats_msg *m, bool consumer)
+{
+	struct op op = nats_op(consumer ? OP_QUEUE_DELETE : OP_EXCHANGE_DELETE, DEST_LOG);
+	char stream[NAME_MAX_], name[NAME_MAX_];
+
+	op.log = nats_json_text(nats_json_get(m->body, "stream"), stream, sizeof(stream));
+	op.flags = OPF_BY_BROKER;
+	if (consumer) {
+		op.queue = nats_json_text(nats_json_get(m->body, "consumer"), name, sizeof(name));
+		op.queue_known = true;
+	} else {
+		op.exchange = op.log;
+		op.type = SPAN_LIT("stream");
+	}
+	if (op.log.n && (op.queue.n || !consumer))
+		nats_emit(st, &op);
+}
+
 /*
  * A subscriber is told what befell a message, whoever is subscribed. That a message was terminated or given
  * back is told again: whoever did it sent an acknowledgement.
@@ -316,6 +335,10 @@ void nats_advisory(struct nats *st, const struct nats_msg *m)
 	char stream[NAME_MAX_], consumer[NAME_MAX_], reason[NAME_MAX_];
 	uint64_t seq, n = 0;
 
+	if (span_starts(m->l->subject, "$JS.EVENT.ADVISORY.CONSUMER.DELETED."))
+		deleted_by_broker(st, m, true);
+	else if (span_starts(m->l->subject, "$JS.EVENT.ADVISORY.STREAM.DELETED."))
+		deleted_by_broker(st, m, false);
 	for (size_t i = 0; i < ARRAY_LEN(kinds) && !op.settle; i++)
 		if (span_starts(m->l->subject, kinds[i].prefix)) {
 			op.settle = kinds[i].settle;

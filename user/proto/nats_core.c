@@ -35,9 +35,8 @@ struct span nats_envelope(struct nats *st, const struct nats_msg *m, const struc
 	pairs_begin(b);
 	if (ack) {
 		struct pair p = {.type = FIELD_TIME, .name = SPAN_LIT("timestamp")};
-		char text[24];
 
-		p.value = span_of(text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)ack->ts_ns));
+		p.value = ack->time;
 		pairs_add(b, &p);
 	} else if (m->l->reply.n) {
 		pairs_property(b, "reply-to", m->l->reply);
@@ -92,16 +91,19 @@ static void sub_drop(struct nats *st, struct sub *s)
 		map_del(&st->subs_by_subject, s->subject_key);
 	map_del(&st->subs, s->sid_key);
 	nats_js_sub_gone(st, s);
+	st->sub_bytes -= sizeof(*s) + s->sid_n + s->queue_n + s->subject_n;
 	free(s);
 }
 
 static struct sub *sub_new(struct nats *st, struct span sid, struct span queue, struct span subject)
 {
+	size_t n = sizeof(struct sub) + sid.n + queue.n + subject.n;
 	struct sub *s;
 
-	if (st->subs.n >= SUBS_MAX || sid.n > UINT16_MAX || queue.n > UINT16_MAX)
+	if (st->subs.n >= SUBS_MAX || st->sub_bytes + n > SUB_BYTES_MAX || sid.n > UINT16_MAX ||
+		queue.n > UINT16_MAX)
 		return NULL;
-	s = calloc(1, sizeof(*s) + sid.n + queue.n + subject.n);
+	s = calloc(1, n);
 	if (!s)
 		return NULL;
 	s->sid_n = (uint16_t)sid.n;
@@ -120,6 +122,7 @@ static struct sub *sub_new(struct nats *st, struct span sid, struct span queue, 
 	}
 	if (subject.n)
 		map_put_ptr(&st->subs_by_subject, s->subject_key, s);
+	st->sub_bytes += n;
 	return s;
 }
 

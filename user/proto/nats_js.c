@@ -14,7 +14,7 @@ static struct reader *reader_new(struct nats *st, struct sub *s, struct span str
 {
 	struct reader *r;
 
-	if (st->readers_n >= READERS_MAX || stream.n > UINT16_MAX || consumer.n > UINT16_MAX)
+	if (st->readers_n >= READERS_MAX || stream.n + consumer.n > NAMES_MAX)
 		return NULL;
 	r = malloc(sizeof(*r) + stream.n + consumer.n);
 	if (!r)

@@ -10,13 +10,14 @@
 #include "proto/nats_wire.h"
 #include "proto/pairs.h"
 
-#define SUBS_MAX      65536u /* subscriptions of a connection */
-#define READERS_MAX   4096u  /* consumers that a connection reads for */
-#define PENDING_MAX   8192u  /* requests without a reply, deliveries without an acknowledgement */
-#define SHARED_MAX    16384u /* consumers, and streams, of all servers */
-#define API_BYTES_MAX 512u   /* of names in a request: a server allows 255 for each */
-#define OKS_MAX       4096u  /* lines that a verbose server has still to say +OK to */
-#define SENDS_MAX     32u    /* publishes that an error may be about */
+#define SUBS_MAX      65536u      /* subscriptions of a connection */
+#define SUB_BYTES_MAX (16u << 20) /* of their names */
+#define READERS_MAX   4096u       /* consumers that a connection reads for */
+#define PENDING_MAX   8192u       /* requests without a reply, deliveries without an acknowledgement */
+#define SHARED_MAX    16384u      /* consumers, and streams, of all servers */
+#define NAMES_MAX     512u  /* bytes of a stream's and a consumer's name: a server allows 255 for each */
+#define OKS_MAX       4096u /* lines that a verbose server has still to say +OK to */
+#define SENDS_MAX     32u   /* publishes that an error may be about */
 
 /* --- shared --- */
 
@@ -142,7 +143,7 @@ struct nats {
 
 	struct map subs, subs_by_subject; /* -> struct sub */
 	struct map readers;               /* -> struct reader, owned by its sub */
-	size_t readers_n;
+	size_t readers_n, sub_bytes;
 	struct pendings asked, got;
 	struct {
 		bool on;

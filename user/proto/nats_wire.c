@@ -308,7 +308,8 @@ bool nats_is_inbox(struct span subject)
 bool nats_js_ack(struct span subject, struct js_ack *ret)
 {
 	struct span t[12], rest = subject;
-	uint64_t ts, n;
+	const struct span *a;
+	uint64_t n;
 	size_t k = 0;
 
 	if (!span_starts(subject, "$JS.ACK."))
@@ -318,15 +319,11 @@ bool nats_js_ack(struct span subject, struct js_ack *ret)
 	/* The long form has domain and account hash before the stream; nobody makes one of 10. */
 	if (k != 9 && k < 11)
 		return false;
-	const struct span *a = t + (k == 9 ? 2 : 4);
-
-	*ret = (struct js_ack){.stream = a[0], .consumer = a[1], .seq = a[3]};
-	if (!a[0].n || !a[1].n || !nats_decimal(a[2], UINT32_MAX, &ret->delivered) ||
-		!nats_decimal(a[3], UINT64_MAX - 1, &ret->seq_n) || !nats_decimal(a[4], UINT64_MAX, &n) ||
-		!nats_decimal(a[5], INT64_MAX, &ts) || !nats_decimal(a[6], UINT64_MAX, &n))
-		return false;
-	ret->ts_ns = (int64_t)ts;
-	return true;
+	a = t + (k == 9 ? 2 : 4);
+	*ret = (struct js_ack){.stream = a[0], .consumer = a[1], .seq = a[3], .time = a[5]};
+	return a[0].n && a[1].n && nats_decimal(a[2], UINT32_MAX, &ret->delivered) &&
+	       nats_decimal(a[3], UINT64_MAX - 1, &ret->seq_n) && nats_decimal(a[4], UINT64_MAX, &n) &&
+	       nats_decimal(a[5], INT64_MAX, &n) && nats_decimal(a[6], UINT64_MAX, &n);
 }
 
 static bool strip(struct span *s, const char *prefix)

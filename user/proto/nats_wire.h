@@ -69,9 +69,8 @@ bool nats_is_inbox(struct span subject);
 /* $JS.ACK.stream.consumer.delivered.seq.consumer_seq.time.pending, or with domain and account before the
  * stream and anything behind it. */
 struct js_ack {
-	struct span stream, consumer, seq;
+	struct span stream, consumer, seq, time;
 	uint64_t delivered, seq_n;
-	int64_t ts_ns;
 };
 
 bool nats_js_ack(struct span subject, struct js_ack *ret);

@@ -210,6 +210,18 @@ static void from_the_middle(void)
 		S("MSG x.y 12 2\r\nhi\r\n"), C("UNSUB 12\r\n"));
 }
 
+/* Without its first letters it is another line. */
+static void begun_inside_of_a_verb(void)
+{
+	EXPECT_MIDDLE("1 RECEIVE channel ex=b consumer=1 size=2 body=hi\n"
+		      "2 SETTLE channel ex=b consumer=1 ref=1 auto\n"
+		      "3 SEND channel ex=b size=2 body=hi\n",
+		S("MSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\nMSG b 1 2\r\nhi\r\n"),
+		C("SUB 2 5\r\nPUB b 2\r\nhi\r\n"));
+	EXPECT_MIDDLE("1 SEND channel ex=b size=2 body=hi\n",
+		C("PUB a 22 33\r\nNATS/1.0\r\nA: bcdef\r\n\r\nHello world\r\nPUB b 2\r\nhi\r\n"));
+}
+
 static void servers_among_themselves(void)
 {
 	EXPECT("", INFO,
@@ -246,6 +258,7 @@ int main(void)
 	RUN(large_payloads);
 	RUN(holes);
 	RUN(from_the_middle);
+	RUN(begun_inside_of_a_verb);
 	RUN(servers_among_themselves);
 	RUN(tls_after_info);
 	RUN(something_else);

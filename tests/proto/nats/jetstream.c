@@ -168,7 +168,9 @@ static void advisories(void)
 	EXPECT(LOGIN "2 SUBSCRIBE channel ex=$JS.EVENT.ADVISORY.> consumer=1\n"
 		     "3 SETTLE log q=C log=S mid=5 delivery=3 reject text=max deliveries 3 by-broker\n"
 		     "4 SETTLE log q=C log=S mid=6 delivery=1 reject text=bad by-broker reported\n"
-		     "5 SETTLE log q=C log=S mid=7 delivery=2 requeue by-broker reported\n",
+		     "5 SETTLE log q=C log=S mid=7 delivery=2 requeue by-broker reported\n"
+		     "6 QDELETE log q=C log=S by-broker\n"
+		     "7 XDELETE log ex=S log=S type=stream by-broker\n",
 		INFO, CONNECT, C("SUB $JS.EVENT.ADVISORY.> 1\r\n"),
 		MSG("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.S.C 1",
 			"{\"type\":\"io.nats.jetstream.advisory.v1.max_deliver\",\"stream\":\"S\","
@@ -181,6 +183,9 @@ static void advisories(void)
 		MSG("$JS.EVENT.ADVISORY.CONSUMER.MSG_NAKED.S.C 1",
 			"{\"stream\":\"S\",\"consumer\":\"C\",\"consumer_seq\":7,\"stream_seq\":7,"
 			"\"deliveries\":2}"),
+		MSG("$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.C 1",
+			"{\"stream\":\"S\",\"consumer\":\"C\",\"action\":\"delete\"}"),
+		MSG("$JS.EVENT.ADVISORY.STREAM.DELETED.S 1", "{\"stream\":\"S\",\"action\":\"delete\"}"),
 		MSG("$JS.EVENT.ADVISORY.API 1", "{\"subject\":\"$JS.API.INFO\"}"), MSG("$SYS.x 1", "{}"));
 }
 

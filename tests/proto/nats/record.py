@@ -3,8 +3,8 @@
 
 usage: record.py [DIRECTORY]      (default: fixtures/ beside this file)
 
-Needs nats-py (PyPI); with NODE_PATH naming a directory that has the npm package nats also those of
-record_node.js. NATS_SERVER and SUFFIX record with another server's program, as NAME SUFFIX.bin.
+Needs nats-py (PyPI) and libnats (Debian); with NODE_PATH naming a directory that has the npm package nats also
+records record_node.js. NATS_SERVER and SUFFIX record with another server's program, as NAME SUFFIX.bin.
 
 A fixture is "EVTF1\\n", then records: direction (0 to the server, 1 to the client), length (u32, big-endian),
 bytes. Beside each stands NAME.truth: what the client knows that it did and got, one line an operation, in the
@@ -364,6 +364,7 @@ async def stream(nc):
     await js.purge_stream("ORDERS")
     notes.say("DELETE log log=ORDERS mid=6 up-to")
     await js.delete_consumer("ORDERS", "billing")
+    notes.say("QDELETE log q=billing log=ORDERS by-broker")
     await told.unsubscribe()
     await js.delete_stream("ORDERS")
 
@@ -401,19 +402,31 @@ async def record(fn, port, out):
     tap.save(os.path.join(out, fn.__name__ + os.environ.get("SUFFIX", "")), notes.lines)
 
 
-async def record_node(port, out):
+async def program(port, out, name, *command):
+    """A client that writes its notes itself."""
     tap = await Tap(port).start()
-    p = await asyncio.create_subprocess_exec("node", os.path.join(HERE, "record_node.js"), str(tap.port),
-                                             stdout=subprocess.PIPE)
+    p = await asyncio.create_subprocess_exec(*command, str(tap.port), stdout=subprocess.PIPE)
     truth, _ = await p.communicate()
     assert p.returncode == 0
-    tap.save(os.path.join(out, "node" + os.environ.get("SUFFIX", "")), truth.decode().splitlines())
+    await asyncio.sleep(0.1)
+    tap.save(os.path.join(out, name + os.environ.get("SUFFIX", "")), truth.decode().splitlines())
+
+
+async def node(port, out):
+    await program(port, out, "node", "node", os.path.join(HERE, "record_node.js"))
+
+
+async def libnats(port, out):
+    with tempfile.TemporaryDirectory() as d:
+        exe = os.path.join(d, "record_libnats")
+        subprocess.run(["cc", "-o", exe, os.path.join(HERE, "client/record_libnats.c"), "-lnats"], check=True)
+        await program(port, out, "libnats", exe)
 
 
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "fixtures")
     listen()
-    for fn in SCENARIOS + ((record_node,) if "NODE_PATH" in os.environ else ()):
+    for fn in SCENARIOS + (libnats,) + ((node,) if "NODE_PATH" in os.environ else ()):
         with tempfile.TemporaryDirectory() as d:
             server = Server(d)
             try:
