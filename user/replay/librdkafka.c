@@ -200,9 +200,6 @@ static void caution(const struct replay_place *p, struct span envelope, const st
 	(void)p;
 	if (pairs_find(envelope, false, SPAN_LIT("tombstone"), &key))
 		notes->say(notes->ctx, "it has no value: in a compacted topic it deletes its key");
-	if (pairs_find(envelope, false, SPAN_LIT("transaction"), &key) ||
-		pairs_find(envelope, false, SPAN_LIT("transactional-id"), &key))
-		notes->say(notes->ctx, "it was part of a transaction; it is sent by itself, outside of any");
 }
 
 /* --- the connection --- */

@@ -348,6 +348,11 @@ static int set_notes(struct planner *p, struct plan_item *i, const struct msg *m
 	struct replay_place place = plan_place(i);
 	const char *unfit;
 
+	if (m->row.flags & OPF_TX)
+		note(i, "it was sent in a transaction%s; it is sent by itself, outside of any",
+			m->row.flags & MSGF_REFUSED ? " that was aborted: nobody was meant to get it" : "");
+	else if (m->row.flags & MSGF_REFUSED)
+		note(i, "the broker did not take it the first time");
 	if (i->replayer && i->replayer->caution)
 		i->replayer->caution(&place, m->row.envelope, &notes);
 	unfit = i->replayer && i->replayer->unfit ? i->replayer->unfit(&place, m->row.envelope, m->row.body)
