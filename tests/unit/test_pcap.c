@@ -118,6 +118,7 @@ static void put_link(struct buf *b, uint32_t link, int vlans, bool v6)
 
 struct form {
 	bool ng, big, nano;
+	bool modified; /* Kuznetzov's pcap */
 	uint32_t link;
 	int vlans;
 	enum ip ip;
@@ -148,7 +149,7 @@ static void put_file_header(struct buf *b, const struct form *f)
 	struct buf body = {0};
 
 	if (!f->ng) {
-		put_num(b, f, f->nano ? 0xa1b23c4d : 0xa1b2c3d4, 4);
+		put_num(b, f, f->modified ? 0xa1b2cd34 : f->nano ? 0xa1b23c4d : 0xa1b2c3d4, 4);
 		put_num(b, f, f->big ? 0x00020004 : 0x00040002, 4);
 		put_num(b, f, 0, 8);
 		put_num(b, f, 65535, 4);
@@ -195,6 +196,8 @@ static void put_packet(struct buf *b, const struct form *f, const struct seg *s)
 	}
 	put_num(f->ng ? &body : b, f, cap, 4);
 	put_num(f->ng ? &body : b, f, pkt.n, 4);
+	if (f->modified)
+		put_num(b, f, 0x0102030405060708, 8);
 	buf_put(f->ng ? &body : b, pkt.p, cap);
 	if (f->ng)
 		put_block(b, f, 6, &body);
@@ -300,6 +303,13 @@ static void every_form_says_the_same(void)
 				CHECK_STR(buf_cstr(&got), buf_cstr(v6 ? &want6 : &want));
 				buf_free(&got);
 			}
+	}
+	for (int big = 0; big < 2; big++) {
+		struct buf got = calls_of(
+			&(struct form){.link = 101, .modified = true, .big = big}, hello, ARRAY_LEN(hello));
+
+		CHECK_STR(buf_cstr(&got), buf_cstr(&want));
+		buf_free(&got);
 	}
 	buf_free(&want);
 	buf_free(&want6);

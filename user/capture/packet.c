@@ -239,7 +239,7 @@ static bool decode_v6(struct rd *r, uint32_t size, struct datagram *d, bool *fra
 	memcpy(d->src, h.p + 8, 16);
 	memcpy(d->dst, h.p + 24, 16);
 	d->data = span_sub(span_of(r->p, rd_left(r)), 0, d->size);
-	return skip_extensions(d, fragment) && (d->next == NEXT_TCP || is_extension(d->next));
+	return skip_extensions(d, fragment) && (d->next == NEXT_TCP || (*fragment && is_extension(d->next)));
 }
 
 enum packet_kind packet_decode(
