@@ -209,7 +209,7 @@ struct kitem *kafka_items_of(struct kafka *st, uint64_t log, size_t *ret_n)
 	for (hi = lo; hi < all && items[hi].log == log;)
 		hi++;
 	*ret_n = hi - lo;
-	return items + lo;
+	return *ret_n ? items + lo : NULL;
 }
 
 /* --- frames --- */

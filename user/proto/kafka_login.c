@@ -161,10 +161,10 @@ bool kafka_secrets(struct kafka *st, uint64_t pos, struct span s, size_t size)
 	if (!st->out.secret)
 		return false;
 	if (!kafka_head(&in, &h)) {
-		/* No request: a bare token, which may be cut in the middle. */
-		if (!st->raw_sasl || size > TOKEN_MAX)
-			return in.ended;
-		return tell_token(st, pos, s, size) || in.ended;
+		/* No request: a bare token. As long as it may be one, nothing is known. */
+		if (in.ended || !st->raw_sasl || size > TOKEN_MAX)
+			return in.ended && s.n < size;
+		return tell_token(st, pos, s, size);
 	}
 	if (size > TOKEN_MAX)
 		return false;

@@ -31,6 +31,19 @@ static bool values_legal(const struct khead *h, const struct kval *v)
 	return true;
 }
 
+/* Of a header that is not there as a whole: can what there is of the client id be text that fits in @size? */
+static bool client_may_fit(struct span frame, size_t size)
+{
+	size_t n = frame.n >= 10 ? (size_t)(frame.p[8] << 8 | frame.p[9]) : 0xffff;
+
+	if (n == 0xffff)
+		return true;
+	for (size_t i = 10; i < frame.n && i < 10 + n; i++)
+		if (frame.p[i] < 0x20 || frame.p[i] == 0x7f)
+			return false;
+	return 10 + n <= size;
+}
+
 /* The request at the beginning of @s; *ret_n: its bytes. */
 static enum look look_at(struct span s, size_t *ret_n)
 {
@@ -46,9 +59,10 @@ static enum look look_at(struct span s, size_t *ret_n)
 	if (size < 10 || size > KAFKA_FRAME_MAX)
 		return LOOK_NO;
 	whole = kin_left(&in) >= (size_t)size;
-	in = kin_of(span_sub(span_of(in.p, kin_left(&in)), 0, (size_t)size));
+	s = span_sub(span_of(in.p, kin_left(&in)), 0, (size_t)size);
+	in = kin_of(s);
 	if (!kafka_head(&in, &h))
-		return in.ended && !whole ? LOOK_MORE : LOOK_NO;
+		return in.ended && !whole && client_may_fit(s, (size_t)size) ? LOOK_MORE : LOOK_NO;
 	if (h.correlation < 0 || h.version > h.api->max)
 		return LOOK_NO;
 	body = kin_left(&in);
@@ -126,11 +140,13 @@ enum probe_result kafka_probe(struct span to_server, struct span to_client, bool
 	enum probe_result r = one_way(to_server, to_client, from_start, PROBE_YES);
 	enum probe_result back;
 
-	if (r == PROBE_YES || (from_start && to_server.n))
+	if (r == PROBE_YES)
 		return r;
-	/* What was taken for the client may be the server. */
+	/* What was taken for the client may be the server; then the other one spoke first. */
 	back = one_way(to_client, to_server, from_start, PROBE_REVERSED);
 	if (back == PROBE_REVERSED)
 		return back;
-	return from_start && back == PROBE_NO ? PROBE_NO : PROBE_MORE;
+	if (!from_start)
+		return PROBE_MORE;
+	return r == PROBE_MORE || (back == PROBE_MORE && to_client.n) ? PROBE_MORE : PROBE_NO;
 }

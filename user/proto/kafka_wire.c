@@ -249,26 +249,28 @@ static bool client_sane(struct span s)
 	return s.n <= 1024;
 }
 
+static bool bad(struct kin *in)
+{
+	in->bad = true;
+	return false;
+}
+
 bool kafka_head(struct kin *in, struct khead *ret)
 {
 	ret->key = (int)kin_int(in, 2);
-	ret->version = (int)kin_int(in, 2);
-	ret->correlation = (int32_t)kin_int(in, 4);
-	if (in->bad)
-		return false;
 	ret->api = kafka_api(ret->key);
+	if (in->bad || !ret->api)
+		return bad(in);
 	/* Versions to come have the same header; one that is far off is no version. */
-	if (!ret->api || ret->version < 0 || ret->version > ret->api->max + 8) {
-		in->bad = true;
-		return false;
-	}
+	ret->version = (int)kin_int(in, 2);
+	if (in->bad || ret->version < 0 || ret->version > ret->api->max + 8)
+		return bad(in);
+	ret->correlation = (int32_t)kin_int(in, 4);
 	ret->client = kin_string16(in);
 	if (in->bad)
 		return false;
-	if (!client_sane(ret->client.s)) {
-		in->bad = true;
-		return false;
-	}
+	if (!client_sane(ret->client.s))
+		return bad(in);
 	if (ret->version >= ret->api->flexible)
 		kin_skip_tags(in);
 	return !in->bad;

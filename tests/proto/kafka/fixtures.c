@@ -6,20 +6,11 @@
 #include <stdio.h>
 
 #include "proto/feed.h"
-#include "wire.h"
+#include "recording.h"
 #include "test.h"
-
-#define CONNS_MAX 64
 
 struct line {
 	char *text;
-};
-
-struct scenario {
-	const char *name;
-	struct buf rec[CONNS_MAX];
-	unsigned conns;
-	struct buf order;
 };
 
 struct notes {
@@ -154,23 +145,6 @@ static uint64_t note_op(void *ctx, struct op *op)
 	return id;
 }
 
-static bool load(const char *name, const char *suffix, struct buf *ret)
-{
-	char path[256];
-	FILE *f;
-	int c;
-
-	*ret = (struct buf){0};
-	snprintf(path, sizeof(path), "tests/proto/kafka/fixtures/%s%s", name, suffix);
-	f = fopen(path, "rb");
-	if (!f)
-		return false;
-	while ((c = getc(f)) != EOF)
-		buf_putc(ret, (char)c);
-	fclose(f);
-	return true;
-}
-
 static int by_text(const void *a, const void *b)
 {
 	return strcmp(((const struct line *)a)->text, ((const struct line *)b)->text);
@@ -211,31 +185,6 @@ static void compare(struct notes *n, const char *name, const char *how)
 	buf_free(&got);
 }
 
-static bool scenario_load(struct scenario *s, const char *name)
-{
-	char suffix[32];
-
-	*s = (struct scenario){.name = name};
-	while (s->conns < CONNS_MAX) {
-		snprintf(suffix, sizeof(suffix), ".%u.bin", s->conns);
-		if (!load(name, suffix, &s->rec[s->conns]))
-			break;
-		s->conns++;
-	}
-	if (s->conns && load(name, ".order", &s->order))
-		return true;
-	fprintf(stderr, "fixtures of %s cannot be read (tests run from the repository's root)\n", name);
-	test_case_bad = true;
-	return false;
-}
-
-static void scenario_free(struct scenario *s)
-{
-	for (unsigned i = 0; i < s->conns; i++)
-		buf_free(&s->rec[i]);
-	buf_free(&s->order);
-}
-
 static void feed_part(struct feed *f, enum flowdir d, struct span s, size_t step, size_t *cut)
 {
 	while (s.n) {
@@ -251,37 +200,24 @@ static void feed_part(struct feed *f, enum flowdir d, struct span s, size_t step
 }
 
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes of each apart. */
-static void play(const struct scenario *s, size_t step, size_t cut, struct notes *n)
+static void play(struct scenario *s, size_t step, size_t cut, struct notes *n)
 {
 	static struct feed f[CONNS_MAX];
-	static size_t at[CONNS_MAX], cuts[CONNS_MAX];
+	static size_t cuts[CONNS_MAX];
 	struct proto_out out = {n, note_op, NULL};
 	void *shared = proto_kafka.shared_new();
-	const char *o = (const char *)s->order.p, *end = o + s->order.n;
+	struct proto_opts opts = {.shared = shared};
+	unsigned i;
 
-	for (unsigned i = 0; i < s->conns; i++) {
-		struct proto_opts opts = {.shared = shared};
-
+	for (i = 0; i < s->conns; i++) {
 		f[i] = (struct feed){.p = &proto_kafka};
 		f[i].st = proto_kafka.state_new(&opts, &out, true);
-		at[i] = 6;
 		cuts[i] = cut;
 	}
-	while (o < end) {
-		unsigned i = (unsigned)strtoul(o, (char **)(uintptr_t)&o, 10);
-		struct span rest =
-			i < s->conns ? span_sub(buf_span(&s->rec[i]), at[i], SIZE_MAX) : SPAN_EMPTY;
-		size_t len;
-
-		if (rest.n < 5)
-			break;
-		len = (size_t)rest.p[1] << 24 | (size_t)rest.p[2] << 16 | (size_t)rest.p[3] << 8 | rest.p[4];
-		feed_part(&f[i], rest.p[0] ? TO_CLIENT : TO_SERVER, span_sub(rest, 5, len), step, &cuts[i]);
-		at[i] += 5 + len;
-		while (o < end && (*o == ' ' || *o == '\n'))
-			o++;
-	}
-	for (unsigned i = 0; i < s->conns; i++) {
+	scenario_rewind(s);
+	for (struct span chunk; scenario_next(s, &i, &chunk);)
+		feed_part(&f[i], s->way, chunk, step, &cuts[i]);
+	for (i = 0; i < s->conns; i++) {
 		CHECK(!f[i].bad);
 		feed_end(&f[i]);
 		feed_free(&f[i]);
@@ -289,7 +225,7 @@ static void play(const struct scenario *s, size_t step, size_t cut, struct notes
 	proto_kafka.shared_free(shared);
 }
 
-static void run(const struct scenario *s, size_t step, size_t cut, const char *how)
+static void run(struct scenario *s, size_t step, size_t cut, const char *how)
 {
 	static struct notes n;
 

@@ -140,9 +140,8 @@ struct batch {
 	struct buf records;
 };
 
-#define BATCH(...)                                                                                           \
-	((struct batch){                                                                                     \
-		.timestamp = 1700000000000LL, .producer = -1, .epoch = -1, .sequence = -1, __VA_ARGS__})
+/* `producer` 0: not idempotent. */
+#define BATCH(...) ((struct batch){.timestamp = 1700000000000LL, __VA_ARGS__})
 
 static inline void var_text(struct buf *b, const char *s)
 {
@@ -180,8 +179,9 @@ static inline void batch_put(struct buf *out, struct batch *b, struct span packe
 	struct span s = packed.n ? packed : buf_span(&b->records);
 
 	put(out, "LllolhlLLLhll", b->base, (int)(49 + s.n), 0, 2, 0x1234, b->attributes,
-		(int)(b->last ? b->last : b->n - 1), b->timestamp, b->timestamp + 10 * (b->n - 1),
-		b->producer, b->epoch, b->sequence, b->n);
+		(int)(b->last ? b->last : b->n - 1), b->timestamp, b->timestamp + 10LL * (b->n - 1),
+		b->producer ? b->producer : -1LL, b->producer ? b->epoch : -1, b->producer ? b->sequence : -1,
+		b->n);
 	buf_put_span(out, s);
 	buf_free(&b->records);
 }
