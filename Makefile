@@ -44,7 +44,8 @@ TESTS     := $(TEST_SRCS:%.c=$(O)/%)
 # Workloads that tests run as traced programs, and fuzz targets.
 WORK_SRCS := $(wildcard tests/bpf/*.c tests/lab/*.c tests/bench/*.c)
 WORK      := $(WORK_SRCS:%.c=$(O)/%)
-# Ordinary programs of the lab: clients that must know nothing of evtrace, so they are not linked with it.
+# Ordinary programs of the lab: clients that must know nothing of evtrace, so they are not linked with it but with what
+# their first comment says after "Links:".
 CLIENT_SRCS := $(wildcard tests/lab/*/*.c)
 CLIENTS   := $(CLIENT_SRCS:%.c=$(O)/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/*.c)
@@ -108,7 +109,8 @@ $(TESTS) $(WORK): $(O)/%: %.c $(LIB)
 
 $(CLIENTS): $(O)/%: %.c
 	$(call msg,CLIENT,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -o $@ $< -lrabbitmq -lz -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+		$$(sed -n 's/^ \* Links: //p' $<) -lpthread
 
 $(FUZZ): $(O)/%: %.c $(SRCS)
 	$(call msg,FUZZ,$@)
@@ -153,4 +155,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
--include $(OBJS:.o=.d) $(TESTS:=.d) $(WORK:=.d)
+-include $(OBJS:.o=.d) $(TESTS:=.d) $(WORK:=.d) $(CLIENTS:=.d)

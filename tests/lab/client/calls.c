@@ -5,6 +5,8 @@
  *   2  N times write() of 256 bytes that are no broker's, on a socket pair (and as many reads)
  *   3  N times getppid()
  * It knows nothing of evtrace.
+ *
+ * Links: -lrabbitmq -lz
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>

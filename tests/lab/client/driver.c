@@ -11,6 +11,8 @@
  * returned X PORT ch commit|rollback                           end of a transaction D PORT ch tag queue
  * redelivered exchange key mid size crc pulled    delivered S PORT ch tag multiple ack|requeue|reject settled
  *   E PORT                                              closed in good order
+ *
+ * Links: -lrabbitmq -lz
  */
 #include <amqp.h>
 #include <amqp_framing.h>

@@ -1,0 +1,182 @@
+"""An ordinary client of Kafka, on kafka-python (pure Python) or, with --client confluent, on the librdkafka that PyPI has. Run by
+the interpreter of tests/lab/fetch's `python`. What it writes down: client/truth.py."""
+import os
+import sys
+
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "client"))
+import truth  # noqa: E402
+
+
+def place(topic, partition, offset):
+    return dict(dest=topic, rk=str(partition), log="%s-%d" % (topic, partition), mid=str(offset))
+
+
+def text_of(b):
+    return None if b is None else b.decode()
+
+
+def text_headers(headers):
+    return [[k, text_of(v)] for k, v in headers or []]
+
+
+def binary(headers):
+    return [(k, v.encode()) for k, v in headers]
+
+
+class Pure:
+    """kafka-python"""
+
+    def produce(self, t, a):
+        import kafka
+        options = {"transactional_id": a.prefix} if a.tx else {}
+        p = kafka.KafkaProducer(bootstrap_servers=a.server, linger_ms=20, max_request_size=8 << 20,
+                                compression_type=None if a.codec == "none" else a.codec, **options)
+        ends, sent = a.tx.split(","), []
+        if a.tx:
+            p.init_transactions()
+
+        def settle(tx=None):
+            if tx is None:
+                p.flush()
+            elif tx == "commit":
+                p.commit_transaction()
+            else:
+                p.flush()
+                p.abort_transaction()
+            for i, data, future in sent:
+                m = future.get(20)
+                t.message("send", data, key=t.key(i), headers=t.headers(i), tx=tx,
+                          **place(m.topic, m.partition, m.offset))
+            sent.clear()
+
+        for i in range(a.n):
+            if a.hold and i == a.warm:
+                settle()
+                t.hold()
+            if a.tx and i % 10 == 0:
+                p.begin_transaction()
+            data, key = t.body(i), t.key(i)
+            sent.append((i, data, p.send(a.dest, data, key=key and key.encode(), headers=binary(t.headers(i)),
+                                         partition=i % a.partitions)))
+            if a.tx and i % 10 == 9:
+                settle(ends[i // 10 % len(ends)])
+        if sent:
+            settle()
+        p.close()
+
+    def consume(self, t, a):
+        import kafka
+        c = kafka.KafkaConsumer(a.dest, bootstrap_servers=a.server, group_id=a.group, enable_auto_commit=False,
+                                auto_offset_reset="earliest", max_partition_fetch_bytes=8 << 20, fetch_max_wait_ms=100,
+                                isolation_level="read_committed" if a.mode == "committed" else "read_uncommitted")
+        n, told = 0, False
+        while n < a.n and not t.late():
+            if not told and c.assignment():
+                told = True
+                t.ready()
+            got = c.poll(200)
+            for records in got.values():
+                for r in records:
+                    n += 1
+                    t.message("recv", r.value, key=text_of(r.key), headers=text_headers(r.headers),
+                              queue=a.dest + "/" + a.group, **place(r.topic, r.partition, r.offset))
+            if got and a.settle == "ack":
+                c.commit()
+                for tp, records in got.items():
+                    t.write("settle", queue=a.dest + "/" + a.group, how="ack", upto=True,
+                            **place(tp.topic, tp.partition, records[-1].offset + 1))
+        c.close(autocommit=False)
+        return n
+
+
+class Confluent:
+    """confluent-kafka"""
+
+    def produce(self, t, a):
+        import confluent_kafka
+        options = {"transactional.id": a.prefix} if a.tx else {"enable.idempotence": True}
+        p = confluent_kafka.Producer({"bootstrap.servers": a.server, "linger.ms": 20, "message.max.bytes": 8 << 20,
+                                      "compression.type": a.codec, **options})
+        ends, sent = a.tx.split(","), []
+        if a.tx:
+            p.init_transactions(20)
+
+        def settle(tx=None):
+            p.flush(20)
+            if tx:
+                (p.commit_transaction if tx == "commit" else p.abort_transaction)(20)
+            for i, m in sent:
+                t.message("send", m.value(), key=t.key(i), headers=t.headers(i), tx=tx,
+                          **place(m.topic(), m.partition(), m.offset()))
+            sent.clear()
+
+        def delivered(i):
+            def done(error, m):
+                if error:
+                    sys.exit("delivery: %s" % error)
+                sent.append((i, m))
+            return done
+
+        for i in range(a.n):
+            if a.hold and i == a.warm:
+                settle()
+                t.hold()
+            if a.tx and i % 10 == 0:
+                p.begin_transaction()
+            p.produce(a.dest, t.body(i), key=t.key(i), headers=binary(t.headers(i)), partition=i % a.partitions,
+                      on_delivery=delivered(i))
+            if a.tx and i % 10 == 9:
+                settle(ends[i // 10 % len(ends)])
+        settle()
+
+    def consume(self, t, a):
+        import confluent_kafka
+        options = {"group.protocol": "consumer"} if a.mode == "new-group" else {}
+        c = confluent_kafka.Consumer({
+            "bootstrap.servers": a.server, "group.id": a.group, "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "fetch.message.max.bytes": 8 << 20, "fetch.wait.max.ms": 100,
+            "isolation.level": "read_committed" if a.mode == "committed" else "read_uncommitted", **options})
+        c.subscribe([a.dest], on_assign=lambda *_: t.ready())
+        n = 0
+        while n < a.n and not t.late():
+            m = c.poll(0.2)
+            if m is None:
+                continue
+            if m.error():
+                sys.exit("consume: %s" % m.error())
+            n += 1
+            where = place(m.topic(), m.partition(), m.offset())
+            t.message("recv", m.value(), key=text_of(m.key()), headers=text_headers(m.headers()),
+                      queue=a.dest + "/" + a.group, **where)
+            if a.settle == "ack":
+                c.commit(m, asynchronous=False)
+                where["mid"] = str(m.offset() + 1)
+                t.write("settle", queue=a.dest + "/" + a.group, how="ack", upto=True, **where)
+        c.close()
+        return n
+
+
+def create(a):
+    from kafka.admin import KafkaAdminClient, NewTopic
+    admin = KafkaAdminClient(bootstrap_servers=a.server)
+    admin.create_topics([NewTopic(a.dest, a.partitions, 1)])
+    admin.close()
+
+
+def main():
+    p = truth.parser("create", "produce", "consume")
+    p.add_argument("--client", default="pure", choices=("pure", "confluent"))
+    a = p.parse_args()
+    t = truth.Truth(a)
+    client = Pure() if a.client == "pure" else Confluent()
+    if a.command == "create":
+        create(a)
+    elif a.command == "produce":
+        client.produce(t, a)
+    elif client.consume(t, a) < a.n:
+        sys.exit("consume: fewer than %d came in %g s" % (a.n, a.patience))
+
+
+if __name__ == "__main__":
+    main()
