@@ -149,7 +149,7 @@ static size_t truth_body(struct truth *t, int i)
 	return n;
 }
 
-static void truth_key(const struct truth *t, int i, char ret[16])
+__attribute__((unused)) static void truth_key(const struct truth *t, int i, char ret[16])
 {
 	if (t->plain)
 		*ret = '\0';

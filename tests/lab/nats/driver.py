@@ -41,19 +41,23 @@ async def send(nc, js, t, a, i):
         said.update(log=ack.stream, mid=str(ack.seq))
     elif a.mode == "request":
         answer = await nc.request(a.dest, data, timeout=20, headers=with_headers)
-        t.message("recv", answer.data, dest=answer.subject, headers=[])
+        t.message("recv", answer.data, dest=answer.subject, headers=headers_of(answer))
     else:
         await nc.publish(a.dest, data, headers=with_headers)
     t.message("send", data, **said)
 
 
+def headers_of(m):
+    return [[k, v] for k, v in (m.headers or {}).items()]
+
+
 def received(t, a, m, js):
-    fields = dict(dest=m.subject, headers=[[k, v] for k, v in (m.headers or {}).items()])
+    fields = dict(dest=m.subject, headers=headers_of(m))
     if js:
         d = m.metadata
-        fields.update(queue=d.consumer, log=d.stream, mid=str(d.sequence.stream), again=d.num_delivered > 1 or None)
+        fields.update(queue=d.stream + "/" + d.consumer, log=d.stream, mid=str(d.sequence.stream), again=d.num_delivered > 1 or None)
     elif a.group:
-        fields["queue"] = a.group
+        fields["queue"] = m.subject + "/" + a.group
     t.message("recv", m.data, **fields)
 
 
@@ -68,8 +72,8 @@ async def settle(t, a, m, i):
         await m.in_progress()
         how = "ack"
     await {"ack": m.ack, "nack": m.nak, "term": m.term, "sync": m.ack_sync}[how]()
-    t.write("settle", how={"nack": "requeue", "term": "reject"}.get(how, "ack"), queue=d.consumer, log=d.stream,
-            mid=str(d.sequence.stream))
+    t.write("settle", how={"nack": "requeue", "term": "reject"}.get(how, "ack"), queue=d.stream + "/" + d.consumer,
+            log=d.stream, mid=str(d.sequence.stream))
     return how != "nack"
 
 
@@ -107,8 +111,8 @@ async def consume_core(nc, t, a):
         received(t, a, m, False)
         if a.mode == "reply":
             answer = b"answer to " + m.data[:40]
-            await m.respond(answer)
-            t.message("send", answer, dest=m.reply, headers=[])
+            await m.respond(answer)  # with the request's headers, as this client does
+            t.message("send", answer, dest=m.reply, headers=headers_of(m))
         n += 1
     await nc.flush()
     return n
