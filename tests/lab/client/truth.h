@@ -16,6 +16,7 @@
 #include <zlib.h>
 
 #define BODY_MAX (8 << 20)
+#define MIB      (1 << 20)
 
 struct truth {
 	const char *command, *server, *dest, *group, *prefix, *codec, *tx, *settle, *hold, *ready, *mode;
@@ -174,9 +175,15 @@ __attribute__((format(printf, 3, 4))) static void truth_write(
 	fflush(t->log);
 }
 
-static unsigned long truth_crc(const void *data, size_t size)
+/* What is written of a body: size, checksum, and that of its first MiB when it is longer. */
+static const char *truth_sum(const void *data, size_t size)
 {
-	return crc32(0, data, size);
+	static char text[128];
+	int n = snprintf(text, sizeof(text), ",\"size\":%zu,\"crc\":%lu", size, crc32(0, data, size));
+
+	if (size > MIB)
+		snprintf(text + n, sizeof(text) - n, ",\"head\":%lu", crc32(0, data, MIB));
+	return text;
 }
 
 static void truth_in_time(const struct truth *t, const char *what)

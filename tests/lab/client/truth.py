@@ -6,7 +6,7 @@ line (the clients in other languages write the same):
   dest, rk  topic and partition; stream, list or channel; subject
   queue     "TOPIC/GROUP", a list, a JetStream consumer
   log, mid  the broker's own name for the message, as the client library tells it
-  key, headers ([[name, value], ...]), size, crc (CRC-32 of the body)
+  key, headers ([[name, value], ...]), size, crc (CRC-32 of the body), head (that of its first MiB, when it is longer)
   how       settle: ack, requeue, reject; "upto": all that come before `mid` in `log`
   tx        send: how its transaction ended
   again     recv: not for the first time
@@ -17,6 +17,8 @@ import os
 import sys
 import time
 import zlib
+
+MIB = 1 << 20
 
 
 def parser(*commands):
@@ -70,6 +72,8 @@ class Truth:
 
     def message(self, op, data, **fields):
         data = data or b""
+        if len(data) > MIB:
+            fields["head"] = zlib.crc32(data[:MIB])
         self.write(op, size=len(data), crc=zlib.crc32(data), **fields)
 
     def hold(self):

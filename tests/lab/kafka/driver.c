@@ -48,9 +48,9 @@ static void log_message(const char *op, const void *body, size_t size, const cha
 	const char *more, int partition, long long offset)
 {
 	truth_write(&t, op,
-		",\"size\":%zu,\"crc\":%lu,\"dest\":\"%s\",\"rk\":\"%d\",\"log\":\"%s-%d\",\"mid\":\"%lld\","
+		"%s,\"dest\":\"%s\",\"rk\":\"%d\",\"log\":\"%s-%d\",\"mid\":\"%lld\","
 		"\"headers\":%s%s%s%s%s",
-		size, truth_crc(body, size), t.dest, partition, t.dest, partition, offset, headers,
+		truth_sum(body, size), t.dest, partition, t.dest, partition, offset, headers,
 		*key ? ",\"key\":\"" : "", key, *key ? "\"" : "", more);
 }
 

@@ -69,6 +69,7 @@ class Pure:
         import kafka
         c = kafka.KafkaConsumer(a.dest, bootstrap_servers=a.server, group_id=a.group, enable_auto_commit=False,
                                 auto_offset_reset="earliest", max_partition_fetch_bytes=8 << 20, fetch_max_wait_ms=100,
+                                session_timeout_ms=6000, heartbeat_interval_ms=1000,  # it does not always leave
                                 isolation_level="read_committed" if a.mode == "committed" else "read_uncommitted")
         n, told = 0, False
         while n < a.n and not t.late():
@@ -87,6 +88,7 @@ class Pure:
                     t.write("settle", queue=a.dest + "/" + a.group, how="ack", upto=True,
                             **place(tp.topic, tp.partition, records[-1].offset + 1))
         c.close(autocommit=False)
+        t.ready()
         return n
 
 

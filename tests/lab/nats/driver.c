@@ -41,8 +41,8 @@ static void log_message(
 	char headers[128];
 
 	header_text(n, headers, sizeof(headers));
-	truth_write(&t, op, ",\"size\":%zu,\"crc\":%lu,\"dest\":\"%s\",\"headers\":%s%s", size,
-		truth_crc(body, size), dest, headers, more);
+	truth_write(
+		&t, op, "%s,\"dest\":\"%s\",\"headers\":%s%s", truth_sum(body, size), dest, headers, more);
 }
 
 /* --- producing --- */

@@ -71,15 +71,13 @@ static void log_message(
 
 	if (mode_is("stream") || mode_is("read") || mode_is("claim")) {
 		log_fields(fields, sizeof(fields), n, body, size);
-		truth_write(&t, op, ",\"size\":%zu,\"crc\":%lu,\"dest\":\"%s\"%s%s%s%s%s%s%s", size,
-			truth_crc(body, size), t.dest, fields, *mid ? ",\"log\":\"" : "", *mid ? t.dest : "",
-			*mid ? "\",\"mid\":\"" : "", mid, *mid ? "\"" : "", more);
+		truth_write(&t, op, "%s,\"dest\":\"%s\"%s%s%s%s%s%s%s", truth_sum(body, size), t.dest, fields,
+			*mid ? ",\"log\":\"" : "", *mid ? t.dest : "", *mid ? "\",\"mid\":\"" : "", mid,
+			*mid ? "\"" : "", more);
 	} else if (mode_is("list") || mode_is("move")) {
-		truth_write(&t, op, ",\"size\":%zu,\"crc\":%lu,\"dest\":\"\",\"rk\":\"%s\"%s", size,
-			truth_crc(body, size), t.dest, more);
+		truth_write(&t, op, "%s,\"dest\":\"\",\"rk\":\"%s\"%s", truth_sum(body, size), t.dest, more);
 	} else {
-		truth_write(&t, op, ",\"size\":%zu,\"crc\":%lu,\"dest\":\"%s\"%s", size,
-			truth_crc(body, size), *mid ? mid : t.dest, more);
+		truth_write(&t, op, "%s,\"dest\":\"%s\"%s", truth_sum(body, size), *mid ? mid : t.dest, more);
 	}
 }
 
@@ -189,7 +187,7 @@ static int consume_stream(void)
 	int n = 0;
 
 	if (*t.group)
-		freeReplyObject(ask("XGROUP CREATE %s %s 0 MKSTREAM", t.dest, t.group));
+		freeReplyObject(ask("XGROUP CREATE %s %s 0 MKSTREAM", t.dest, t.group)); /* it may be there */
 	truth_ready(&t);
 	while (n < t.n) {
 		const redisReply *list = NULL;
