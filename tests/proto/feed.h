@@ -74,6 +74,8 @@ static inline const char *kind_text(enum op_kind k)
 		return "ERROR";
 	case OP_LOGIN:
 		return "LOGIN";
+	case OP_CLUSTER:
+		return "CLUSTER";
 	}
 	return "?";
 }

@@ -178,7 +178,7 @@ static inline void put_connections(const struct record_sink *k)
 	r = (struct connection_rec){.id = 2, .client_process = 3, .state = CONN_ENCRYPTED, .info = &c};
 	k->connection(k->ctx, &r);
 
-	c = (struct conn){.family = AF_UNIX, .path = "/run/broker.sock"};
+	c = (struct conn){.family = AF_UNIX, .path = "/run/broker.sock", .bytes = {12, 0}};
 	r = (struct connection_rec){.id = 3, .state = CONN_FAILED, .info = &c};
 	k->connection(k->ctx, &r);
 }

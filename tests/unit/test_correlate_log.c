@@ -434,6 +434,57 @@ static void subjects(void)
 	bench_end(&b);
 }
 
+static void other_server(struct bench *b, unsigned conn, uint32_t client_pid, uint16_t port)
+{
+	b->conns[conn].server_port = port;
+	b->conns[conn].server_pid = 70 + port % 7;
+	b->conns[conn].client_pid = client_pid;
+}
+
+/* The coordinator of a group is another server than the partition's: they are one broker. */
+static void clusters(void)
+{
+	static const char *const addresses[] = {
+		"localhost:5672,127.0.0.1:9093", "kafka-1.example:5672,kafka-2.example:9093"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct bench b;
+
+		bench_new(&b, NULL);
+		other_server(&b, 6, b.conns[3].client_pid, 9093);
+		feed(&b, 3, 1,
+			(struct op){.kind = OP_CLUSTER,
+				.exchange = S("qYoMEZXcS_SKP5PzAl8-WA"),
+				.text = S(addresses[i])});
+		stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+		member(&b, 6, OP_SUBSCRIBE, "c", "billing");
+		fetch(&b, 3, "c", NULL, "0", "7", "", "one");
+		settle_named(&b, 6, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+		flush(&b);
+		CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+		bench_end(&b);
+	}
+}
+
+/* Two brokers of one process that only share a client id stay two. */
+static void two_clusters(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	other_server(&b, 6, b.conns[3].client_pid, 9093);
+	feed(&b, 3, 1, (struct op){.kind = OP_CLUSTER, .exchange = S("one"), .text = S("a.example:5672")});
+	feed(&b, 6, 1,
+		(struct op){
+			.kind = OP_CLUSTER, .exchange = S("two"), .text = S("b.example:9093,:1,x:99999,,y")});
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	fetch(&b, 6, "c", "billing", "0", "7", "", "another one");
+	flush(&b);
+	CHECK_EQ(b.rows->nm - 1, 2);
+	CHECK_EQ(copies_of(&b, 1), 0);
+	bench_end(&b);
+}
+
 /* What one run left open the next one goes on with. */
 static void restored(void)
 {
@@ -477,6 +528,8 @@ int main(void)
 	RUN(dead_letters);
 	RUN(channels);
 	RUN(subjects);
+	RUN(clusters);
+	RUN(two_clusters);
 	RUN(restored);
 	return test_end();
 }

@@ -98,7 +98,7 @@ static void test_views_say_the_same_words(void)
 	char sql[128];
 
 	store_writer_sink(w, &k);
-	for (uint64_t i = 0; i <= OP_LOGIN; i++) {
+	for (uint64_t i = 0; i <= OP_CLUSTER; i++) {
 		struct message_rec m = message(i + 1);
 		struct copy_rec c = {.id = i + 1, .message = i + 1, .state = (enum msg_state)i};
 		struct operation_rec o = {
@@ -114,7 +114,7 @@ static void test_views_say_the_same_words(void)
 	}
 	CHECK_EQ(store_writer__close(w, NULL), 0);
 	CHECK_EQ(store__open(dir, false, &s, NULL), 0);
-	for (int i = 0; i <= OP_LOGIN; i++) {
+	for (int i = 0; i <= OP_CLUSTER; i++) {
 		const struct {
 			const char *column, *view, *want;
 		} words[] = {

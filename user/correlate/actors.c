@@ -280,7 +280,7 @@ static void point_at(struct map *m, const struct broker *from, struct broker *to
  * move over with all that is known of them. One that both have stays with each of its two histories: their
  * messages were never mixed, and those to come meet in the older.
  */
-static void broker_merge(struct correlator *c, struct broker *to, struct broker *from)
+void broker_merge(struct correlator *c, struct broker *to, struct broker *from)
 {
 	point_at(&c->brokers_by_addr, from, to);
 	point_at(&c->brokers_by_pid, from, to);
@@ -297,6 +297,15 @@ static void broker_merge(struct correlator *c, struct broker *to, struct broker 
 			connection_touch(c, cn);
 		}
 	}
+}
+
+int broker_alias(struct correlator *c, const struct conn *at, struct broker *b, struct broker **ret)
+{
+	char name[sizeof(b->name)];
+	uint64_t netns = broker_name(at, name, sizeof(name)) ? at->netns : 0;
+
+	*ret = broker_at(c, name, netns);
+	return *ret ? 0 : map_put_ptr(&c->brokers_by_addr, addr_key(name, netns), b);
 }
 
 static int broker_get(struct correlator *c, struct connection *cn)
@@ -317,10 +326,13 @@ static int broker_get(struct correlator *c, struct connection *cn)
 		}
 		broker_merge(c, b, by_pid);
 	} else if (!b) {
+		if (!by_pid)
+			by_pid = cluster_server(c, cn);
 		b = by_pid ? by_pid : broker_new(c, name, cn->proto, next_broker_id(c));
 		if (!b)
 			return -ENOMEM;
-		b->netns = netns;
+		if (!by_pid)
+			b->netns = netns;
 		if (map_put_ptr(&c->brokers_by_addr, addr_key(name, netns), b))
 			return -ENOMEM;
 		news = !by_pid;

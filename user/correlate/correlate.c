@@ -58,6 +58,7 @@ void correlator__free(struct correlator *c)
 	log_free_members(c);
 	topology_free(c);
 	log_free(c);
+	clusters_free(c);
 	actors_free(c);
 	intern_free(&c->strings);
 	buf_free(&c->text);
@@ -129,6 +130,8 @@ static int dispatch(struct correlator *c, struct opctx *x)
 		return consumer_subscribe(c, x);
 	case OP_UNSUBSCRIBE:
 		return consumer_unsubscribe(c, x);
+	case OP_CLUSTER:
+		return cluster_op(c, x);
 	case OP_ERROR:
 	case OP_LOGIN:
 		return 0;

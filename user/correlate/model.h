@@ -1,7 +1,8 @@
 /*
  * What the correlator holds in memory; shared by the files of this folder only.
  *
- *   who     processes, connections, brokers and their virtual hosts: actors.c, consumers.c
+ *   who     processes, connections, brokers and their virtual hosts: actors.c, consumers.c; servers that
+ *           form one broker: cluster.c
  *   where   exchanges, queues, bindings: topology.c; which queues a publish reaches: route.c
  *   what    messages and their copies: message.c; which delivery belongs to which send: identity.c
  *   log     destinations that keep and number what they get, and the groups that read them: log.c
@@ -421,6 +422,8 @@ struct correlator {
 	struct list dirty_conns, closed_conns;
 	struct broker *brokers;
 	struct map brokers_by_addr, brokers_by_pid;
+	struct cluster *clusters;
+	unsigned nclusters;
 	struct space *spaces;
 	uint64_t nspaces;
 	struct map consumers;
@@ -460,11 +463,19 @@ int space_get(struct correlator *c, struct connection *cn, struct span vhost, st
 struct space *space_of(struct correlator *c, struct broker *b, struct span vhost);
 /* It has connections whose beginning we did not see. */
 bool broker_has_past(struct correlator *c, const struct broker *b);
+void broker_merge(struct correlator *c, struct broker *to, struct broker *from);
+/* From now on the server at @at is @b; *ret is the broker that is known there instead, if there is one. */
+int broker_alias(struct correlator *c, const struct conn *at, struct broker *b, struct broker **ret);
 struct broker *broker_by_id(struct correlator *c, uint64_t id);
 struct broker *broker_restore(struct correlator *c, const struct broker_rec *r);
 int actors_flush(struct correlator *c);
 void actors_sweep(struct correlator *c);
 void actors_free(struct correlator *c);
+
+/* cluster.c */
+int cluster_op(struct correlator *c, struct opctx *x);
+struct broker *cluster_server(struct correlator *c, const struct connection *cn);
+void clusters_free(struct correlator *c);
 
 /* consumers.c */
 int consumer_subscribe(struct correlator *c, struct opctx *x);

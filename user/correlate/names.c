@@ -57,6 +57,7 @@ static const char *const op_kinds[] = {
 	[OP_UNSUBSCRIBE] = "unsubscribe",
 	[OP_ERROR] = "error",
 	[OP_LOGIN] = "login",
+	[OP_CLUSTER] = "cluster",
 };
 
 /* A number from an older or newer store may be in no table. */

@@ -79,15 +79,15 @@ static table metadata_wanted = {F(UUID, TOPIC_ID, 10, NOW), F(STR, TOPIC, 0, NOW
 static table metadata_request = {ARRAY(TOPIC, 0, NOW, metadata_wanted), F(I8, NONE, 4, NOW),
 	F(I8, NONE, 8, 10), F(I8, NONE, 8, NOW), END};
 static table metadata_broker = {
-	F(I32, NONE, 0, NOW), F(STR, NONE, 0, NOW), F(I32, NONE, 0, NOW), F(STR, NONE, 1, NOW), END};
+	F(I32, NONE, 0, NOW), F(STR, HOST, 0, NOW), F(I32, PORT, 0, NOW), F(STR, NONE, 1, NOW), END};
 static table metadata_partition = {F(I16, NONE, 0, NOW), F(I32, NONE, 0, NOW), F(I32, NONE, 0, NOW),
 	F(I32, NONE, 7, NOW), EACH(I32, NONE, NONE, 0, NOW), EACH(I32, NONE, NONE, 0, NOW),
 	EACH(I32, NONE, NONE, 5, NOW), END};
 static table metadata_topic = {F(I16, ERROR, 0, NOW), F(STR, TOPIC, 0, NOW), F(UUID, TOPIC_ID, 10, NOW),
 	F(I8, NONE, 1, NOW), ARRAY(NONE, 0, NOW, metadata_partition), F(I32, NONE, 8, NOW), END};
-static table metadata_response = {F(I32, NONE, 3, NOW), ARRAY(NONE, 0, NOW, metadata_broker),
-	F(STR, NONE, 2, NOW), F(I32, NONE, 1, NOW), ARRAY(TOPIC, 0, NOW, metadata_topic), F(I32, NONE, 8, 10),
-	F(I16, NONE, 13, NOW), END};
+static table metadata_response = {F(I32, NONE, 3, NOW), ARRAY(BROKER, 0, NOW, metadata_broker),
+	F(STR, CLUSTER, 2, NOW), F(I32, NONE, 1, NOW), ARRAY(TOPIC, 0, NOW, metadata_topic),
+	F(I32, NONE, 8, 10), F(I16, NONE, 13, NOW), END};
 
 static table create_assignment = {F(I32, NONE, 0, NOW), EACH(I32, NONE, NONE, 0, NOW), END};
 static table create_config = {F(STR, NONE, 0, NOW), F(STR, NONE, 0, NOW), END};

@@ -32,6 +32,7 @@ void kshared_free(struct kshared *s)
 	map_for_each (&s->txns, t)
 		txn_free(s, (struct txn *)(uintptr_t)t->val);
 	map_free(&s->topics);
+	map_free(&s->clusters);
 	map_free(&s->txns);
 	map_free(&s->sent_by_key);
 	free(s->sent);

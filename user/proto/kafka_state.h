@@ -13,6 +13,8 @@
 #define SUBS_MAX      1024u        /* (group, topic) of a connection */
 #define RANGE_MAX     65536        /* offsets in one range that is acknowledged */
 #define TOPICS_MAX    65536u       /* ids with a name */
+#define CLUSTERS_MAX  4096u        /* servers that told which others there are */
+#define ADDRESSES_MAX 4096u        /* bytes of their addresses */
 #define TXNS_MAX      4096u        /* open transactions */
 #define TXN_PARTS_MAX (1u << 20)   /* what they hold, together */
 #define SENT_MAX      65536u       /* batches of idempotent producers, for telling a retry */
@@ -77,6 +79,7 @@ struct kshared {
 	struct map topics; /* hash of the id -> struct topic_id */
 	struct map txns;   /* hash of the transactional id -> struct txn */
 	uint32_t txn_parts;
+	struct map clusters;    /* server -> hash of what it told of itself and the others */
 	struct map sent_by_key; /* -> index in `sent` */
 	struct sent *sent;
 	uint32_t sent_next;

@@ -1,6 +1,7 @@
 /* Topics: names behind ids, and topics and records that come and go. */
 #include <errno.h>
 
+#include "base/hash.h"
 #include "proto/kafka_state.h"
 
 static bool on_topic(void *ctx, enum kevent e, const struct kval *v)
@@ -10,11 +11,39 @@ static bool on_topic(void *ctx, enum kevent e, const struct kval *v)
 	return true;
 }
 
+/* Which servers there are is told with every answer: passed on when it is news. */
+static void cluster_known(struct kafka *st, const struct kval *v)
+{
+	struct op op = {.kind = OP_CLUSTER, .exchange = v[S_CLUSTER].s, .text = buf_span(&st->items)};
+	uint64_t told = hash_span(op.text, hash_span(op.exchange, 0)), *before;
+
+	if (!op.text.n || !buf_ok(&st->items))
+		return;
+	before = st->shared ? map_get(&st->shared->clusters, st->opts.server) : NULL;
+	if (before && *before == told)
+		return;
+	if (st->shared && st->shared->clusters.n < CLUSTERS_MAX)
+		map_put(&st->shared->clusters, st->opts.server, told); /* not kept: told once more */
+	kafka_emit(st, &op);
+}
+
+static bool on_metadata(void *ctx, enum kevent e, const struct kval *v)
+{
+	struct kafka *st = ctx;
+
+	if (e == E_BROKER && st->items.n < ADDRESSES_MAX)
+		buf_printf(&st->items, "%s" SPAN_FMT ":%d", st->items.n ? "," : "", SPAN_ARG(v[S_HOST].s),
+			(int)v[S_PORT].i);
+	return on_topic(ctx, e, v);
+}
+
 void kafka_topics_known(struct kafka *st, struct kreq *r, struct span body)
 {
 	struct kval v[S_SLOTS];
 
-	kafka_response(r, body, v, on_topic, st);
+	buf_clear(&st->items);
+	kafka_response(r, body, v, on_metadata, st);
+	cluster_known(st, v);
 }
 
 static bool on_created(void *ctx, enum kevent e, const struct kval *v)

@@ -35,6 +35,9 @@ enum kslot {
 	S_COUNT,
 	S_FLAG,
 	S_TYPE,
+	S_HOST,
+	S_PORT,
+	S_CLUSTER,
 	S_SLOTS,
 };
 
@@ -71,6 +74,7 @@ enum kevent {
 	E_RANGE,     /* offsets S_FIRST..S_LAST, acquired or acknowledged */
 	E_GROUP,
 	E_MEMBER,
+	E_BROKER,
 };
 
 struct kfield {

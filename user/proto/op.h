@@ -34,6 +34,8 @@ enum op_kind {
 	OP_UNSUBSCRIBE = 33, /* consumer; by the client or by the broker */
 	OP_ERROR = 34,       /* the broker closed the channel or connection: code, text */
 	OP_LOGIN = 35,       /* user and vhost are known; never a secret */
+	OP_CLUSTER = 36,     /* the connection's server is one of several that form one broker: `exchange` its
+				name for itself, `text` their addresses as it told them, "host:port,host:port" */
 };
 
 /* Persisted. */

@@ -71,7 +71,7 @@ CREATE VIEW IF NOT EXISTS operations AS SELECT
 	o.id AS id, -- number, in the order in which they were seen
 	strftime('%Y-%m-%dT%H:%M:%S', o.ts_ns/1000000000, 'unixepoch') || printf('.%06dZ', o.ts_ns%1000000000/1000) AS time, -- when
 	o.ts_ns AS time_ns, -- the same in nanoseconds
-	CASE o.kind WHEN 1 THEN 'send' WHEN 2 THEN 'confirm' WHEN 3 THEN 'return' WHEN 4 THEN 'receive' WHEN 5 THEN 'settle' WHEN 6 THEN 'delete' WHEN 16 THEN 'exchange-declare' WHEN 17 THEN 'exchange-delete' WHEN 18 THEN 'exchange-bind' WHEN 19 THEN 'exchange-unbind' WHEN 20 THEN 'queue-declare' WHEN 21 THEN 'queue-delete' WHEN 22 THEN 'queue-bind' WHEN 23 THEN 'queue-unbind' WHEN 24 THEN 'queue-purge' WHEN 32 THEN 'subscribe' WHEN 33 THEN 'unsubscribe' WHEN 34 THEN 'error' WHEN 35 THEN 'login' ELSE o.kind END AS kind, -- what
+	CASE o.kind WHEN 1 THEN 'send' WHEN 2 THEN 'confirm' WHEN 3 THEN 'return' WHEN 4 THEN 'receive' WHEN 5 THEN 'settle' WHEN 6 THEN 'delete' WHEN 16 THEN 'exchange-declare' WHEN 17 THEN 'exchange-delete' WHEN 18 THEN 'exchange-bind' WHEN 19 THEN 'exchange-unbind' WHEN 20 THEN 'queue-declare' WHEN 21 THEN 'queue-delete' WHEN 22 THEN 'queue-bind' WHEN 23 THEN 'queue-unbind' WHEN 24 THEN 'queue-purge' WHEN 32 THEN 'subscribe' WHEN 33 THEN 'unsubscribe' WHEN 34 THEN 'error' WHEN 35 THEN 'login' WHEN 36 THEN 'cluster' ELSE o.kind END AS kind, -- what
 	CASE o.settle WHEN 0 THEN NULL WHEN 1 THEN 'ack' WHEN 2 THEN 'requeue' WHEN 3 THEN 'reject' WHEN 4 THEN 'auto' WHEN 5 THEN 'lost' WHEN 6 THEN 'progress' ELSE o.settle END AS settlement, -- kind settle: how
 	o.message AS message, -- id of the message
 	o.copy AS copy, -- id of the copy

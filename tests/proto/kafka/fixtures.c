@@ -66,6 +66,8 @@ static void note(struct notes *n, const struct op *op)
 	struct buf *b = &n->text;
 	size_t start = b->n;
 
+	if (op->kind == OP_CLUSTER) /* clients do not tell theirs */
+		return;
 	buf_puts(b, kind_text(op->kind));
 	switch (op->kind) {
 	case OP_SEND:
