@@ -30,11 +30,21 @@ struct pipeline {
 
 /* --- detect -> correlator --- */
 
+/* Confluent's registry, and those that speak like it, keep their schemas as messages on this topic. That one
+ * could not be kept costs nothing now: the next who reads the topic brings it again. */
+static void learn_schema(struct pipeline *p, const struct op *op)
+{
+	if (p->store && op->dest == DEST_LOG && (op->kind == OP_SEND || op->kind == OP_RECEIVE) &&
+		op->body.n && !(op->flags & (OPF_TRUNCATED | OPF_GAP)) && span_is(op->exchange, "_schemas"))
+		store_learn_schema(p->opts.store_path, op->body);
+}
+
 static int on_op(void *ctx, const struct op *op, const struct conn *c)
 {
 	struct pipeline *p = ctx;
 
 	p->stats.operations++;
+	learn_schema(p, op);
 	return p->correlator ? correlator__op(p->correlator, op, c) : 0;
 }
 
@@ -251,6 +261,8 @@ int pipeline__new(const struct pipeline_opts *opts, struct pipeline **ret, struc
 	if (!p->opts.payload_limit)
 		p->opts.payload_limit = DEFAULT_PAYLOAD;
 	err = opts->store_path ? store_writer__open(opts->store_path, &opts->session, &p->store, e) : 0;
+	if (!err && p->store)
+		err = store_load_schemas(opts->store_path, e);
 	if (err)
 		goto fail;
 	err = build(p);

@@ -57,6 +57,8 @@ int answer__open(struct answer *a, const char *cmd, const struct common *c, uint
 		       : store_default_path(path, sizeof(path), &e);
 	if (!err)
 		err = store__open(path, false, &a->store, &e);
+	if (!err && store_load_schemas(path, &e))
+		say_error(cmd, &e, NULL); /* bodies that need them are shown without */
 	if (!err)
 		err = store_coverage(a->store, &a->cov, &e);
 	if (err) {

@@ -16,6 +16,7 @@
 #define STORE_CATALOGUE "catalogue.db"
 #define STORE_BLOCKS    "blocks"
 #define STORE_LOCK      "lock"
+#define STORE_SCHEMAS   "schemas.ndjson"
 
 extern const char store_schema_sql[];
 

@@ -124,7 +124,7 @@ static int make_dirs(const char *path)
 static bool is_store_file(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "lost+found") ||
-	       !strcmp(name, STORE_LOCK) || !strcmp(name, STORE_BLOCKS) ||
+	       !strcmp(name, STORE_LOCK) || !strcmp(name, STORE_BLOCKS) || !strcmp(name, STORE_SCHEMAS) ||
 	       !strncmp(name, STORE_CATALOGUE, strlen(STORE_CATALOGUE));
 }
 

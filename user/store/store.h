@@ -3,6 +3,7 @@
  *
  *   catalogue.db   SQLite (WAL): schema.sql; open to plain sqlite3
  *   blocks/NNNNNN  append-only segments of compressed payload blocks: block.h
+ *   schemas.ndjson schemas that were seen to pass, for bodies that name theirs by its number: schemas.c
  *   lock           flock()ed by the one writer, holds its pid
  *
  * A commit appends the open block to its segment first, then commits the catalogue: a crash between the two
@@ -23,6 +24,15 @@
 /* $EVTRACE_STORE, else /var/lib/evtrace for root, else $XDG_STATE_HOME/evtrace, else ~/.local/state/evtrace.
  */
 int store_default_path(char *out, size_t n, struct err *e);
+
+/* --- schemas of bodies (extract/schema.h) --- */
+
+/* Loads those of the store in @dir and those that $EVTRACE_SCHEMAS names. On an error, which concerns the
+ * latter in most cases, what could be loaded is. */
+int store_load_schemas(const char *dir, struct err *e);
+/* Takes in what passed on a registry's topic, and keeps it in the store if it is new. -errno when it could
+ * not be kept. */
+int store_learn_schema(const char *dir, struct span record);
 
 /* --- writing: record and import --- */
 
