@@ -516,25 +516,34 @@ static bool beheaded(const struct line *l, struct span data)
 	}
 }
 
-/* The first line in @data that is believable. Of what may be one, a message whose rest does not fit into what
- * is kept is taken when nothing else is there: its CRLF shows later whether it was. */
-static int64_t find_line(const struct nats *st, enum flowdir d, struct span data, bool fresh)
+/*
+ * The first line in @data that is believable. Of what may be one, a message whose rest does not fit into what
+ * is kept is taken when nothing else is there: its CRLF shows later whether it was. What was found to be no
+ * line is not looked at again.
+ */
+static int64_t find_line(const struct nats *st, enum flowdir d, uint64_t pos, struct span data, struct in *in)
 {
-	size_t i = fresh ? 0 : next_start(data, 0), large = SIZE_MAX;
+	size_t i = in->search > pos ? (size_t)(in->search - pos) : 0, large = SIZE_MAX;
 	struct line l;
 
+	if (!in->at_start)
+		i = next_start(data, i);
 	for (; i < data.n; i = next_start(data, i)) {
 		enum belief b = nats_believe(span_sub(data, i, SIZE_MAX), d, st->payload_max, &l);
+		bool anywhere = pos + i == in->lost_at;
 
-		if (!i && b != NOT_A_LINE && beheaded(&l, data))
+		if (anywhere && b != NOT_A_LINE && beheaded(&l, span_sub(data, i, SIZE_MAX)))
 			continue;
 		switch (b) {
 		case PROVEN:
 			return (int64_t)i;
 		case UNPROVEN:
-			if (data.n - i <= RESYNC_TAIL / 2 &&
-				(!l.payload || l.len + l.total + 2u <= RESYNC_TAIL))
+			if (data.n - i <= RESYNC_TAIL &&
+				(!l.payload || l.len + l.total + 2u <= RESYNC_TAIL)) {
+				in->search = pos + i;
+				in->at_start = true;
 				return -1;
+			}
 			if (l.payload && large == SIZE_MAX && l.len + l.total + 2u > RESYNC_TAIL)
 				large = i;
 			break;
@@ -542,6 +551,8 @@ static int64_t find_line(const struct nats *st, enum flowdir d, struct span data
 			break;
 		}
 	}
+	in->search = pos + data.n;
+	in->at_start = data.n >= 2 && data.p[data.n - 2] == '\r' && data.p[data.n - 1] == '\n';
 	return large == SIZE_MAX ? -1 : (int64_t)large;
 }
 
@@ -561,12 +572,15 @@ static int64_t nats_resync(void *state, enum flowdir d, uint64_t pos, struct spa
 			st->out.secret(st->out.ctx, d, pos, n);
 		st->mask = !lf;
 	}
-	at = find_line(st, d, data, in->fresh);
-	if (at < 0) {
-		/* Only while nothing is dropped does it begin where it began. */
-		in->fresh &= data.n <= RESYNC_TAIL;
-		return -1;
+	if (in->fresh) {
+		/* Where the search begins may be a line's start. */
+		in->fresh = false;
+		in->lost_at = in->search = pos;
+		in->at_start = true;
 	}
+	at = find_line(st, d, pos, data, in);
+	if (at < 0)
+		return -1;
 	st->stats.skipped_bytes += (uint64_t)at;
 	in->synced = true;
 	return at;

@@ -109,6 +109,9 @@ struct sub {
 };
 
 struct in { /* a direction */
+	/* The search for a line: where it began, how far it is, and whether that is a line's start. */
+	uint64_t lost_at, search;
+	bool at_start;
 	bool synced, fresh, active, gap, proven;
 	struct line line; /* of the message that is being read; its spans point into `text` */
 	struct buf text;  /* that line */
