@@ -22,6 +22,7 @@ struct fetching {
 	const struct kitem *ranges;
 	size_t ranges_n;
 	bool share;
+	const struct kval *nameless; /* the topic's id, which has no name yet */
 };
 
 /* --- what is asked for --- */
@@ -133,12 +134,32 @@ static struct op receive_op(struct fetching *f)
 	};
 }
 
+/* Is the name of the topic known by this record? */
+static void find_name(struct fetching *f, const struct krecord *r)
+{
+	int64_t partition = f->nameless[S_PARTITION].i;
+	struct span name = kafka_where(f->st, partition, r->offset, kafka_record_hash(r));
+	struct kval v[S_SLOTS] = {0};
+
+	if (!name.n)
+		return;
+	v[S_TOPIC].s = name;
+	v[S_TOPIC_ID].s = f->nameless[S_TOPIC_ID].s;
+	kafka_learn(f->st, v);
+	f->topic = kafka_topic(f->st, f->nameless);
+	f->log = kafka_log(f->st, f->topic, partition);
+	f->nameless = NULL;
+}
+
 static void on_record(void *ctx, const struct kbatch *b, const struct krecord *r)
 {
 	struct fetching *f = ctx;
-	struct op op = receive_op(f);
 	char number[24];
+	struct op op;
 
+	if (f->nameless && !b->control)
+		find_name(f, r);
+	op = receive_op(f);
 	if (b->control) {
 		marker(f, b, r);
 		return;
@@ -175,6 +196,7 @@ static void on_broken(void *ctx, const struct kbatch *b, int64_t offset)
 
 static void partition_begins(struct fetching *f, const struct kval *v)
 {
+	f->nameless = kafka_nameless(f->st, v) ? v : NULL;
 	f->topic = kafka_topic(f->st, v);
 	f->partition = kafka_number(f->number, v[S_PARTITION].i);
 	f->log = kafka_log(f->st, f->topic, v[S_PARTITION].i);

@@ -97,6 +97,8 @@ static void on_record(void *ctx, const struct kbatch *b, const struct krecord *r
 	struct producing *p = ctx;
 	struct op op = send_op(p, b->transactional);
 
+	if (!p->batch.n)
+		p->batch.record = kafka_record_hash(r);
 	kafka_message(p->st, &op, r);
 	counted(p, kafka_emit(p->st, &op));
 }
@@ -225,6 +227,8 @@ static bool on_produced(void *ctx, enum kevent e, const struct kval *v)
 			.flags = b->n > 1 ? OPF_ONE_OF_MANY : 0,
 		};
 
+		if (next >= 0 && b->record && v[S_TOPIC].s.n)
+			kafka_stands(a->st, topic, v[S_PARTITION].i, next, b->record);
 		if (code) {
 			op.code = (uint32_t)code;
 			op.text = span_str(kafka_error_name(code));

@@ -36,6 +36,9 @@ void kshared_free(struct kshared *s)
 	map_free(&s->txns);
 	map_free(&s->sent_by_key);
 	free(s->sent);
+	map_free(&s->shown);
+	map_free(&s->place_by_key);
+	free(s->places);
 	intern_free(&s->names);
 	free(s);
 }
@@ -48,6 +51,24 @@ static bool zero(struct span id)
 		if (id.p[i])
 			return false;
 	return true;
+}
+
+/* An id that was shown as itself has a name: whoever keeps what was told under the id can join the two. */
+static void told_late(struct kafka *st, struct span id, struct span name)
+{
+	struct op op = {.kind = OP_EXCHANGE_DECLARE,
+		.flags = OPF_PASSIVE,
+		.exchange = name,
+		.type = SPAN_LIT("topic")};
+	char text[KAFKA_ID_TEXT];
+
+	if (!map_del(&st->shared->shown, hash_span(id, 0)))
+		return;
+	kafka_id_text(id, text);
+	pairs_begin(&st->envelope);
+	pairs_property(&st->envelope, "id", span_of(text, sizeof(text)));
+	op.args = buf_span(&st->envelope);
+	kafka_emit(st, &op);
 }
 
 void kafka_learn(struct kafka *st, const struct kval *v)
@@ -79,23 +100,78 @@ void kafka_learn(struct kafka *st, const struct kval *v)
 	if (map_put_ptr(&s->topics, key, t)) {
 		intern_put(&s->names, t->name);
 		free(t);
+		return;
 	}
+	told_late(st, id, str_span(t->name));
+}
+
+static struct span name_of(const struct kafka *st, struct span id)
+{
+	const struct topic_id *t = st->shared ? map_ptr(&st->shared->topics, hash_span(id, 0)) : NULL;
+
+	return t && !memcmp(t->id, id.p, 16) ? str_span(t->name) : SPAN_EMPTY;
+}
+
+bool kafka_nameless(const struct kafka *st, const struct kval *v)
+{
+	return !v[S_TOPIC].s.n && v[S_TOPIC_ID].s.n == 16 && !name_of(st, v[S_TOPIC_ID].s).n;
 }
 
 struct span kafka_topic(struct kafka *st, const struct kval *v)
 {
-	struct span id = v[S_TOPIC_ID].s;
-	const struct topic_id *t;
+	struct span id = v[S_TOPIC_ID].s, name;
 
 	if (v[S_TOPIC].s.n)
 		return v[S_TOPIC].s;
 	if (id.n != 16)
 		return SPAN_EMPTY;
-	t = st->shared ? map_ptr(&st->shared->topics, hash_span(id, 0)) : NULL;
-	if (t && t->name && !memcmp(t->id, id.p, 16))
-		return str_span(t->name);
+	name = name_of(st, id);
+	if (name.n)
+		return name;
+	if (st->shared && st->shared->shown.n < TOPICS_MAX)
+		map_put(&st->shared->shown, hash_span(id, 0), 1);
 	kafka_id_text(id, st->id_text);
 	return span_of(st->id_text, KAFKA_ID_TEXT);
+}
+
+uint64_t kafka_record_hash(const struct krecord *r)
+{
+	return hash_span(r->value, hash_span(r->key, hash_u64((uint64_t)r->timestamp)));
+}
+
+static uint64_t place_key(int64_t partition, int64_t offset, uint64_t record)
+{
+	return hash_u64(hash_u64((uint64_t)offset ^ record) ^ (uint64_t)partition);
+}
+
+void kafka_stands(struct kafka *st, struct span topic, int64_t partition, int64_t offset, uint64_t record)
+{
+	struct kshared *s = st->shared;
+	struct place *p;
+	uint32_t i;
+
+	if (!s || (!s->places && !(s->places = calloc(PLACES_MAX, sizeof(*s->places)))))
+		return;
+	i = s->places_next++ % PLACES_MAX;
+	p = &s->places[i];
+	if (p->topic) {
+		map_del(&s->place_by_key, p->key);
+		intern_put(&s->names, p->topic);
+	}
+	p->key = place_key(partition, offset, record);
+	p->topic = intern_get(&s->names, topic);
+	if (p->topic && map_put(&s->place_by_key, p->key, i)) {
+		intern_put(&s->names, p->topic);
+		p->topic = NULL;
+	}
+}
+
+struct span kafka_where(const struct kafka *st, int64_t partition, int64_t offset, uint64_t record)
+{
+	const struct kshared *s = st->shared;
+	const uint64_t *at = s ? map_get(&s->place_by_key, place_key(partition, offset, record)) : NULL;
+
+	return at ? str_span(s->places[*at].topic) : SPAN_EMPTY;
 }
 
 struct span kafka_log(struct kafka *st, struct span topic, int64_t partition)

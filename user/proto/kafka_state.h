@@ -18,6 +18,7 @@
 #define TXNS_MAX      4096u        /* open transactions */
 #define TXN_PARTS_MAX (1u << 20)   /* what they hold, together */
 #define SENT_MAX      65536u       /* batches of idempotent producers, for telling a retry */
+#define PLACES_MAX    65536u       /* confirmed batches, for finding out what an id is called */
 #define BIG_FRAME     (4u << 20)   /* larger frames are collected here instead of waiting for their end */
 #define BIG_TOTAL     (256u << 20) /* so much of them over all connections */
 
@@ -28,6 +29,7 @@ struct produced {
 	uint32_t n, order;
 	bool tx;
 	int64_t producer;
+	uint64_t record; /* hash of the first one */
 };
 
 /* What a request says of a partition, for its response. */
@@ -74,10 +76,20 @@ struct sent {
 	uint32_t n;
 };
 
+/* Where a record that somebody sent came to stand. */
+struct place {
+	uint64_t key;
+	struct str *topic;
+};
+
 struct kshared {
 	struct intern names;
-	struct map topics; /* hash of the id -> struct topic_id */
-	struct map txns;   /* hash of the transactional id -> struct txn */
+	struct map topics;       /* hash of the id -> struct topic_id */
+	struct map shown;        /* hashes of ids that stood for themselves */
+	struct map place_by_key; /* -> index in `places` */
+	struct place *places;
+	uint32_t places_next;
+	struct map txns; /* hash of the transactional id -> struct txn */
 	uint32_t txn_parts;
 	struct map clusters;    /* server -> hash of what it told of itself and the others */
 	struct map sent_by_key; /* -> index in `sent` */
@@ -138,6 +150,17 @@ void kshared_free(struct kshared *s);
 void kafka_learn(struct kafka *st, const struct kval *v);
 /* The topic's name; of an id that nobody has named yet its text. Valid until the next call. */
 struct span kafka_topic(struct kafka *st, const struct kval *v);
+/* The id stands for itself. */
+bool kafka_nameless(const struct kafka *st, const struct kval *v);
+/*
+ * A record that was sent to a topic by name and is fetched by id is one and the same if partition, offset,
+ * key, value and time are: so the id's name is found out on connections that were there before, where nobody
+ * tells it.
+ */
+uint64_t kafka_record_hash(const struct krecord *r);
+void kafka_stands(struct kafka *st, struct span topic, int64_t partition, int64_t offset, uint64_t record);
+/* The topic in which such a record stands; empty: not known. */
+struct span kafka_where(const struct kafka *st, int64_t partition, int64_t offset, uint64_t record);
 /* Sets st->log to "topic-partition" and returns it. */
 struct span kafka_log(struct kafka *st, struct span topic, int64_t partition);
 /* A batch of an idempotent producer: true when it was sent before, and then which operations that was. */

@@ -261,7 +261,37 @@ static void topic_ids(void)
 	check(&t, "1 RECEIVE log ex=MDEyMzQ1Njc4OWFiY2RlZg key=0 consumer=shop log=MDEyMzQ1Njc4OWFiY2RlZg-0 "
 		  "mid=40 "
 		  "size=1 body=v {key=k} {timestamp=1700000000000}\n"
-		  "2 RECEIVE log ex=orders key=0 consumer=shop log=orders-0 mid=41 size=1 body=w {key=k} "
+		  "2 XDECLARE log ex=orders type=topic passive {id=MDEyMzQ1Njc4OWFiY2RlZg}\n"
+		  "3 RECEIVE log ex=orders key=0 consumer=shop log=orders-0 mid=41 size=1 body=w {key=k} "
+		  "{timestamp=1700000000000}\n");
+}
+
+/* Nobody tells it, but what was sent by name stands where it is fetched by id. */
+static void topic_found_out(void)
+{
+	struct talk t = {0};
+	struct buf two = {0};
+	struct batch b = BATCH(.base = 0);
+
+	record(&b, "k", "v", NULL);
+	produce(client(&t), 1, 1, NULL, &b);
+	produced(server(&t), 1, 0, 40);
+	b = BATCH(.base = 39);
+	record(&b, "k", "v", NULL); /* the same at another offset is another */
+	batch_put(&two, &b, SPAN_EMPTY);
+	b = BATCH(.base = 40);
+	record(&b, "k", "v", NULL);
+	batch_put(&two, &b, SPAN_EMPTY);
+	fetch(client(&t), 2, 0, 0, 0);
+	fetched(server(&t), 2, buf_span(&two), NULL, 0, 0);
+	buf_free(&two);
+	check(&t, "1 SEND log ex=orders key=0 log=orders-0 size=1 body=v {key=k} {timestamp=1700000000000}\n"
+		  "2 CONFIRM log ex=orders key=0 log=orders-0 mid=40 ref=1\n"
+		  "3 RECEIVE log ex=MDEyMzQ1Njc4OWFiY2RlZg key=0 consumer=shop log=MDEyMzQ1Njc4OWFiY2RlZg-0 "
+		  "mid=39 "
+		  "size=1 body=v {key=k} {timestamp=1700000000000}\n"
+		  "4 XDECLARE log ex=orders type=topic passive {id=MDEyMzQ1Njc4OWFiY2RlZg}\n"
+		  "5 RECEIVE log ex=orders key=0 consumer=shop log=orders-0 mid=40 size=1 body=v {key=k} "
 		  "{timestamp=1700000000000}\n");
 }
 
@@ -728,6 +758,7 @@ int main(void)
 	RUN(retry);
 	RUN(unanswered);
 	RUN(topic_ids);
+	RUN(topic_found_out);
 	RUN(positions_and_transactions);
 	RUN(message_sets);
 	RUN(transaction_aborted);
