@@ -96,16 +96,26 @@ static enum look look_on(struct span s, bool from_start)
 	return l == LOOK_BARE ? LOOK_YES : l == LOOK_MORE ? LOOK_BARE : l;
 }
 
+/* Bytes of bodies that a search may read: made-up headers everywhere do not make it quadratic. */
+#define SEARCH_BUDGET (4u << 20)
+
 int64_t kafka_find_request(struct span s)
 {
+	size_t budget = SEARCH_BUDGET;
+
 	for (size_t i = 0; i + 14 <= s.n; i++) {
 		struct span rest = span_sub(s, i, SIZE_MAX);
+		struct kin in = kin_of(span_sub(rest, 4, SIZE_MAX));
+		struct khead h;
 
-		/* Sizes up to 128 MiB, keys below 256: most places are none at first sight. */
-		if (rest.p[0] > 8 || rest.p[4] || rest.p[6])
+		/* Sizes up to 128 MiB, keys and versions below 256: most places are none at first sight. */
+		if (rest.p[0] > 8 || rest.p[4] || rest.p[6] || (!kafka_head(&in, &h) && !in.ended))
 			continue;
 		if (look_on(rest, false) == LOOK_YES)
 			return (int64_t)i;
+		budget -= rest.n < budget ? rest.n : budget;
+		if (!budget)
+			return -1;
 	}
 	return -1;
 }
