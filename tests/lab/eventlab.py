@@ -43,15 +43,28 @@ def c_client(name):
     return Client("C", os.path.join(lab.ROOT, ".output/tests/lab", name, "driver"))
 
 
+def other_clients(name):
+    """The clients in Go, Java and JavaScript that this machine has the tools for; what is missing is said."""
+    found = []
+    for language, start in (("go", lambda d: [d + "/driver"]), ("java", lambda d: ["java", "-XX:TieredStopAtLevel=1",
+                            "-XX:+UseSerialGC", "-cp", d + ":" + d + "/lib/*", "Driver"]),
+                            ("node", lambda d: ["node", d + "/driver.js"])):
+        try:
+            found.append(Client(language, *start(servers.fetch(language)), name))
+        except servers.Missing as e:
+            print("without a client in %s: %s" % (language, e), flush=True)
+    return found
+
+
 class Step:
     """One client's run: @line is its command and options; @background: it consumes, and is waited for at the end."""
 
-    def __init__(self, client, line, background=False, ready=True):
-        self.client, self.line, self.background, self.ready = client, shlex.split(line), background, ready
+    def __init__(self, client, line, background=False):
+        self.client, self.line, self.background = client, shlex.split(line), background
 
 
-def consume(client, line, ready=True):
-    return Step(client, "consume " + line, background=True, ready=ready)
+def consume(client, line):
+    return Step(client, "consume " + line, background=True)
 
 
 def produce(client, line):
@@ -88,7 +101,7 @@ class EventLab(lab.Lab):
 
     def argv(self, d, i, step):
         argv = step.client.argv + step.line + ["--server", self.broker.address, "--log", "%s/%d.log" % (d, i)]
-        if step.background and step.ready:
+        if step.background:
             argv += ["--ready", "%s/ready.%d" % (d, i)]
         return argv
 
@@ -102,8 +115,7 @@ class EventLab(lab.Lab):
                 continue
             lines.append("%s & p%d=$!" % (line, i))
             pids.append("$p%d" % i)
-            if s.ready:
-                lines.append("while [ ! -e ready.%d ]; do kill -0 $p%d || exit 1; sleep 0.02; done" % (i, i))
+            lines.append("while [ ! -e ready.%d ]; do kill -0 $p%d || exit 1; sleep 0.02; done" % (i, i))
         lines += ["wait %s || exit 1" % p for p in pids]
         return "\n".join(lines + [": >done"])
 
