@@ -63,10 +63,8 @@ def packets_of(bodies, port=40000, turns=None, start=START):
 
 def pcap(packets):
     """A file of (microseconds, packet)."""
-    out = struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1)
-    for t, p in packets:
-        out += struct.pack("<IIII", t // 1000000, t % 1000000, len(p), len(p)) + p
-    return out
+    return struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1) + b"".join(
+        struct.pack("<IIII", t // 1000000, t % 1000000, len(p), len(p)) + p for t, p in packets)
 
 
 def capture(bodies, port=40000, turns=None, drop=None):
