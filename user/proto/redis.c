@@ -90,7 +90,8 @@ void redis_unpair(struct redis *st)
 	fifo_clear(&st->queued);
 	st->open = false;
 	st->learning = true;
-	st->rounds = 0;
+	st->certain = false;
+	st->rounds = st->guesses = 0;
 }
 
 /* --- probe --- */
@@ -475,7 +476,11 @@ static struct parse_result redis_parse(void *state, enum flowdir d, uint64_t pos
 	while (st->synced[d] && r.consumed < data.n) {
 		struct span rest = span_sub(data, r.consumed, SIZE_MAX);
 		size_t n = 0;
-		enum resp_status k = read_value(st, d, pos + r.consumed, rest, &n);
+		enum resp_status k;
+
+		if (d == TO_CLIENT && !st->r[d].begun && redis_reply_early(st, rest))
+			return r;
+		k = read_value(st, d, pos + r.consumed, rest, &n);
 
 		r.consumed += n;
 		st->at[d] = pos + r.consumed;
@@ -497,6 +502,8 @@ static struct parse_result redis_parse(void *state, enum flowdir d, uint64_t pos
 		else
 			redis_reply(st);
 		resp_clear(&st->r[d]);
+		if (st->env.cap > 1u << 20)
+			buf_free(&st->env);
 		if (!ours)
 			break;
 	}
@@ -524,6 +531,7 @@ static void *redis_state_new(const struct proto_opts *opts, const struct proto_o
 	st->shared = opts->shared;
 	st->db = from_start ? 0 : -1;
 	st->learning = !from_start;
+	st->certain = from_start;
 	st->user_known = from_start;
 	short_set(&st->user, SPAN_LIT("default"));
 	for (int d = 0; d < 2; d++) {
@@ -552,6 +560,7 @@ static void redis_state_free(void *state)
 	buf_free(&st->ids);
 	buf_free(&st->env);
 	buf_free(&st->kombu_open);
+	free(st->guess);
 	free(st);
 }
 

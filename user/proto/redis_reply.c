@@ -4,6 +4,8 @@
 #include "proto/redis_state.h"
 
 #define LEARN_ROUNDS 3
+#define GUESSES_MAX  8u
+#define EARLY_MAX    (64u << 10)
 
 struct op redis_op(struct redis *st, enum op_kind kind, int32_t db)
 {
@@ -183,6 +185,13 @@ static bool fits(struct redis *st, const struct answer *a, const struct node *n)
 		return is_status(st, n, "RESET");
 	case RC_PING:
 		return is_status(st, n, "PONG") || resp_is_text(n) || resp_is_list(n);
+	case RC_SUBSCRIBE:
+	case RC_PSUBSCRIBE:
+	case RC_SSUBSCRIBE:
+	case RC_UNSUBSCRIBE:
+	case RC_PUNSUBSCRIBE:
+	case RC_SUNSUBSCRIBE: /* confirmed by pushes, see redis_pushed() */
+		return false;
 	case RC_EXEC:
 	case RC_XREAD:
 	case RC_XREADGROUP:
@@ -256,6 +265,51 @@ static bool names_it(struct redis *st, const struct answer *a, const struct node
 	return false;
 }
 
+/* What a send was answered while that was not certain; confirmed when it is. */
+struct guess {
+	struct pend h;
+	uint8_t items[160], text[64];
+	size_t text_n;
+	int64_t i;
+	uint8_t type;
+	bool null;
+};
+
+static void guess_add(struct redis *st, const struct answer *a, const struct node *n)
+{
+	struct span text = resp_text(&st->r[TO_CLIENT], n);
+	struct guess *g;
+
+	if (!has_sends(a->h.cmd) || resp_is_list(n) || a->items.n > sizeof(g->items) ||
+		text.n > sizeof(g->text) || st->guesses == GUESSES_MAX)
+		return;
+	if (!st->guess)
+		st->guess = calloc(GUESSES_MAX, sizeof(*st->guess));
+	if (!st->guess)
+		return;
+	g = &st->guess[st->guesses++];
+	*g = (struct guess){.h = a->h, .text_n = text.n, .i = n->i, .type = n->type, .null = n->null};
+	memcpy(g->items, a->items.p, a->items.n);
+	if (text.n)
+		memcpy(g->text, text.p, text.n);
+}
+
+/* Answers are believed from here on, and those before were right, too. */
+static void learned(struct redis *st)
+{
+	st->learning = false;
+	for (unsigned k = 0; k < st->guesses; k++) {
+		const struct guess *g = &st->guess[k];
+		struct answer a = {.h = g->h, .items = span_of(g->items, g->h.len)};
+		struct node n = {.type = g->type, .null = g->null, .i = g->i, .p = g->text, .len = g->text_n};
+
+		redis_answer(st, &a, &n);
+	}
+	free(st->guess);
+	st->guess = NULL;
+	st->guesses = 0;
+}
+
 /*
  * Which answer belongs to which command is not known: in the middle of a connection, or after a gap. Two
  * things tell. An answer that names the key asked for, with nothing else on the way, is its command's. And
@@ -270,12 +324,8 @@ static bool redis_learn(struct redis *st, const struct answer *a, const struct n
 		redis_unpair(st);
 		return false;
 	}
-	if (st->pending.n == 1 && names_it(st, a, n)) {
-		st->learning = false;
-		return true;
-	}
-	if (st->pending.n == 1 && ++st->rounds >= LEARN_ROUNDS) {
-		st->learning = false;
+	if (st->pending.n == 1 && (names_it(st, a, n) || ++st->rounds >= LEARN_ROUNDS)) {
+		learned(st);
 		return true;
 	}
 	if (a->h.flags & PEND_TX && is_status(st, n, "QUEUED")) {
@@ -284,6 +334,7 @@ static bool redis_learn(struct redis *st, const struct answer *a, const struct n
 	}
 	if (a->h.cmd == RC_EXEC || a->h.cmd == RC_DISCARD)
 		fifo_clear(&st->queued);
+	guess_add(st, a, n);
 	fifo_pop(&st->pending);
 	return false;
 }
@@ -296,6 +347,16 @@ bool redis_reply_wanted(const struct redis *st, uint8_t type)
 		st->subs_n[SUB_SHARD] || !fifo_first(&st->pending, &a))
 		return true;
 	return a.h.flags & PEND_REPLY;
+}
+
+/*
+ * Threads of a client that write and read at once may be seen in the wrong order: the answer, then the
+ * command. As long as nothing was missed, an answer to nothing is such a one; it waits for the next to come.
+ */
+bool redis_reply_early(const struct redis *st, struct span s)
+{
+	return st->certain && !st->pending.n && st->reply_mode == REPLY_ON && s.n < EARLY_MAX &&
+	       s.p[0] != '>' && s.p[0] != '-' && s.p[0] != '|' && !(s.p[0] == '*' && st->subs.n);
 }
 
 void redis_reply(struct redis *st)
@@ -316,6 +377,13 @@ void redis_reply(struct redis *st)
 		return;
 	}
 	if (st->learning && !redis_learn(st, &a, n)) {
+		redis_stream_stray(st, n);
+		return;
+	}
+	if (!fits(st, &a, n)) {
+		/* Whatever went wrong: better no answer than a wrong one. */
+		st->stats.errors++;
+		redis_unpair(st);
 		redis_stream_stray(st, n);
 		return;
 	}

@@ -453,6 +453,11 @@ void resp_clear(struct resp *r)
 	r->arena.oom = false;
 	if (r->arena.cap > 4u << 20)
 		buf_free(&r->arena);
+	if (r->cap > 1u << 15) {
+		free(r->v);
+		r->v = NULL;
+		r->cap = 0;
+	}
 }
 
 void resp_free(struct resp *r)

@@ -142,6 +142,9 @@ struct redis {
 	size_t open_at;
 	bool learning; /* which answer belongs to which command is not known: see redis_learn() */
 	unsigned rounds;
+	struct guess *guess; /* answers of the rounds so far */
+	unsigned guesses;
+	bool certain; /* seen from the start, and nothing was ever lost */
 
 	struct map subs; /* hash -> struct sub */
 	uint32_t subs_n[SUB_KINDS];
@@ -181,6 +184,8 @@ void redis_inline_secrets(struct redis *st, uint64_t pos, struct span line);
 
 /* --- redis_reply.c --- */
 void redis_reply(struct redis *st);
+/* @s begins with an answer to what was not seen yet. */
+bool redis_reply_early(const struct redis *st, struct span s);
 bool redis_reply_wanted(const struct redis *st, uint8_t type);
 /* One command's answer, wherever it stood. */
 void redis_answer(struct redis *st, const struct answer *a, const struct node *n);

@@ -20,9 +20,11 @@ static void learning(void)
 	talk_check(&t, "1 SEND key=q size=1 body=a\n"
 		       "2 SEND key=q size=1 body=b\n"
 		       "3 SEND key=q size=1 body=c\n"
-		       "4 CONFIRM ref=3\n"
-		       "5 RECEIVE key=q q=q no-ack pulled size=1 body=a\n"
-		       "6 SETTLE q=q ref=5 auto\n");
+		       "4 CONFIRM ref=1\n"
+		       "5 CONFIRM ref=2\n"
+		       "6 CONFIRM ref=3\n"
+		       "7 RECEIVE key=q q=q no-ack pulled size=1 body=a\n"
+		       "8 SETTLE q=q ref=7 auto\n");
 }
 
 /* The first thing seen is the answer to what was not. */
@@ -169,6 +171,40 @@ static void resp3(void)
 		       "5 SETTLE log vhost=0 ex=s log=s mid=1-1 ref=4 auto\n");
 }
 
+/* Threads that write and read at once are seen in the wrong order. */
+static void answer_first(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH q a");
+	say(&t, ":1\r\n");
+	say(&t, ":2\r\n");
+	ask(&t, "LPUSH q b");
+	ask(&t, "XADD s * a b");
+	say(&t, "$3\r\n1-1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=q size=1 body=a\n"
+		       "3 CONFIRM vhost=0 ref=2\n"
+		       "4 SEND vhost=0 key=q size=1 body=b\n"
+		       "5 SEND log vhost=0 ex=s log=s size=1 body=b {header.a=b}\n"
+		       "6 CONFIRM vhost=0 ref=4\n"
+		       "7 CONFIRM log vhost=0 ex=s log=s mid=1-1 ref=5\n");
+}
+
+/* An answer that cannot be the command's: none is believed until it is clear again. */
+static void wrong_answer(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH q a");
+	say(&t, "$1\r\nx\r\n");
+	ask(&t, "LPUSH q b");
+	say(&t, ":2\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=q size=1 body=a\n"
+		       "3 SEND vhost=0 key=q size=1 body=b\n");
+}
+
 /* --- gaps --- */
 
 static void gap_case(size_t hole, const char *want)
@@ -226,9 +262,11 @@ static void gap_in_answers(void)
 				    "4 SEND vhost=0 key=q size=1 body=c\n"
 				    "5 SEND vhost=0 key=q size=1 body=c\n"
 				    "6 SEND vhost=0 key=q size=1 body=c\n"
-				    "7 CONFIRM vhost=0 ref=6\n"
-				    "8 SEND vhost=0 key=q size=1 body=c\n"
-				    "9 CONFIRM vhost=0 ref=8\n");
+				    "7 CONFIRM vhost=0 ref=4\n"
+				    "8 CONFIRM vhost=0 ref=5\n"
+				    "9 CONFIRM vhost=0 ref=6\n"
+				    "10 SEND vhost=0 key=q size=1 body=c\n"
+				    "11 CONFIRM vhost=0 ref=10\n");
 	feed_free(&f);
 }
 
@@ -290,6 +328,8 @@ int main(void)
 	RUN(large);
 	RUN(no_replies);
 	RUN(resp3);
+	RUN(answer_first);
+	RUN(wrong_answer);
 	RUN(gaps);
 	RUN(gap_in_answers);
 	RUN(hostile);
