@@ -211,6 +211,9 @@ void nats_api_request(
 bool nats_api_reply(struct nats *st, const struct nats_msg *m, const struct pending *asked);
 void nats_advisory(struct nats *st, const struct nats_msg *m);
 
+/* nats_probe.c */
+enum probe_result nats_probe(struct span to_server, struct span to_client, bool from_start);
+
 /* nats_login.c */
 void nats_secrets(struct nats *st, uint64_t pos, struct span line);
 void nats_login(struct nats *st, const struct line *l);

@@ -1,0 +1,165 @@
+/*
+ * Is this NATS? From the first byte the server's INFO or the client's CONNECT says so. From the middle it
+ * takes a message whose payload ends where its line says, or a subscription among other lines; PING, +OK and
+ * -ERR are said by Redis and others, too.
+ */
+#include "base/search.h"
+#include "proto/nats_state.h"
+
+static bool holds_word(struct span s, const char *word)
+{
+	return s.n && memmem(s.p, s.n, word, strlen(word));
+}
+
+static bool is_info(const struct line *l)
+{
+	return l->verb == VERB_INFO &&
+	       (holds_word(l->rest, "\"server_id\"") || holds_word(l->rest, "\"max_payload\""));
+}
+
+/* How sure it is that @s, from the first byte, is what the server says. */
+static enum probe_result server_begins(struct span s)
+{
+	struct line l;
+
+	switch (nats_line(s, TO_CLIENT, NATS_PAYLOAD_MAX, &l)) {
+	case LINE_MORE:
+		/* Others begin with PING or +OK; a NATS server never does. */
+		return !s.n || span_eq_nocase(span_sub(s, 0, 4), span_sub(SPAN_LIT("INFO"), 0, s.n))
+			       ? PROBE_MORE
+			       : PROBE_NO;
+	case LINE_OK:
+		return is_info(&l) ? PROBE_YES : PROBE_NO;
+	default:
+		return PROBE_NO;
+	}
+}
+
+static enum probe_result client_begins(struct span s)
+{
+	struct line l;
+
+	switch (nats_line(s, TO_SERVER, NATS_PAYLOAD_MAX, &l)) {
+	case LINE_MORE:
+		return PROBE_MORE;
+	case LINE_OK:
+		if (l.verb == VERB_INFO)
+			return PROBE_NO;
+		return l.verb == VERB_CONNECT ? PROBE_YES : PROBE_MORE;
+	default:
+		return PROBE_NO;
+	}
+}
+
+static enum probe_result from_first(struct span to_server, struct span to_client)
+{
+	enum probe_result c = client_begins(to_server), s = server_begins(to_client);
+
+	if (c == PROBE_NO || s == PROBE_NO)
+		return PROBE_NO;
+	return c == PROBE_YES || s == PROBE_YES ? PROBE_YES : PROBE_MORE;
+}
+
+enum evidence { NO_EVIDENCE, SOME, ENOUGH };
+
+/* Whether the line at the start of @s, which is proven, tells NATS from all others. */
+static enum evidence weigh(const struct line *l, struct span s, enum flowdir d)
+{
+	struct line next;
+
+	switch (l->verb) {
+	case VERB_PUB:
+	case VERB_HPUB:
+	case VERB_MSG:
+	case VERB_HMSG:
+		return ENOUGH;
+	case VERB_INFO:
+		return d == TO_CLIENT && is_info(l) ? ENOUGH : NO_EVIDENCE;
+	case VERB_CONNECT:
+		return holds_word(l->rest, "\"lang\"") || holds_word(l->rest, "\"verbose\"") ? ENOUGH
+											     : NO_EVIDENCE;
+	case VERB_SUB:
+		/* "Sub total 5" is a line of many texts: another line has to follow. */
+		if (!span_starts(s, "SUB"))
+			return NO_EVIDENCE;
+		s = span_sub(s, l->len, SIZE_MAX);
+		return nats_believe(s, d, NATS_PAYLOAD_MAX, &next) == PROVEN && next.verb != VERB_SUB ? ENOUGH
+												      : SOME;
+	default:
+		/* Redis and others say PING and +OK, too. */
+		return NO_EVIDENCE;
+	}
+}
+
+/* The start of a line at or after @from, in what may begin anywhere. */
+static size_t next_start(struct span s, size_t from)
+{
+	while (from < s.n) {
+		const uint8_t *lf = memchr(s.p + from, '\n', s.n - from);
+
+		if (!lf)
+			break;
+		from = (size_t)(lf - s.p) + 1;
+		if (from >= 2 && s.p[from - 2] == '\r')
+			return from;
+	}
+	return s.n;
+}
+
+static enum evidence evidence_in(struct span s, enum flowdir d)
+{
+	enum evidence best = NO_EVIDENCE;
+	struct line l;
+
+	for (size_t i = 0; i < s.n && best != ENOUGH; i = next_start(s, i))
+		if (nats_believe(span_sub(s, i, SIZE_MAX), d, NATS_PAYLOAD_MAX, &l) == PROVEN) {
+			enum evidence e = weigh(&l, span_sub(s, i, SIZE_MAX), d);
+
+			best = e > best ? e : best;
+		}
+	return best;
+}
+
+/* All of @s is lines. */
+static bool nothing_else(struct span s, enum flowdir d)
+{
+	struct line l;
+	size_t n = 0;
+
+	while (s.n) {
+		if (nats_believe(s, d, NATS_PAYLOAD_MAX, &l) != PROVEN)
+			return false;
+		s = span_sub(s, l.len + (l.payload ? l.total + 2u : 0), SIZE_MAX);
+		n++;
+	}
+	return n > 0;
+}
+
+static bool sure(struct span to_server, struct span to_client)
+{
+	enum evidence c = evidence_in(to_server, TO_SERVER), s = evidence_in(to_client, TO_CLIENT);
+
+	if (c == ENOUGH || s == ENOUGH)
+		return true;
+	return c == SOME && nothing_else(to_server, TO_SERVER) && nothing_else(to_client, TO_CLIENT);
+}
+
+enum probe_result nats_probe(struct span to_server, struct span to_client, bool from_start)
+{
+	enum probe_result r, reversed;
+
+	if (from_start) {
+		r = from_first(to_server, to_client);
+		if (r == PROBE_YES)
+			return r;
+		reversed = from_first(to_client, to_server);
+		if (reversed == PROBE_YES)
+			return PROBE_REVERSED;
+		return r == PROBE_MORE || reversed == PROBE_MORE ? PROBE_MORE : PROBE_NO;
+	}
+	r = sure(to_server, to_client) ? PROBE_YES : PROBE_MORE;
+	reversed = sure(to_client, to_server) ? PROBE_YES : PROBE_MORE;
+	if (r == reversed)
+		return PROBE_MORE;
+	return r == PROBE_YES ? PROBE_YES : PROBE_REVERSED;
+}
