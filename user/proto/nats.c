@@ -367,8 +367,8 @@ static int64_t find_line(const struct nats *st, enum flowdir d, uint64_t pos, st
 	struct line l;
 
 	if (!in->at_start)
-		i = next_start(data, i);
-	for (; i < data.n; i = next_start(data, i)) {
+		i = nats_next_start(data, i);
+	for (; i < data.n; i = nats_next_start(data, i)) {
 		enum belief b = nats_believe(span_sub(data, i, SIZE_MAX), d, st->payload_max, &l);
 		bool anywhere = pos + i == in->lost_at;
 

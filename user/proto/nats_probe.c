@@ -91,27 +91,12 @@ static enum evidence weigh(const struct line *l, struct span s, enum flowdir d)
 	}
 }
 
-/* The start of a line at or after @from, in what may begin anywhere. */
-static size_t next_start(struct span s, size_t from)
-{
-	while (from < s.n) {
-		const uint8_t *lf = memchr(s.p + from, '\n', s.n - from);
-
-		if (!lf)
-			break;
-		from = (size_t)(lf - s.p) + 1;
-		if (from >= 2 && s.p[from - 2] == '\r')
-			return from;
-	}
-	return s.n;
-}
-
 static enum evidence evidence_in(struct span s, enum flowdir d)
 {
 	enum evidence best = NO_EVIDENCE;
 	struct line l;
 
-	for (size_t i = 0; i < s.n && best != ENOUGH; i = next_start(s, i))
+	for (size_t i = 0; i < s.n && best != ENOUGH; i = nats_next_start(s, i))
 		if (nats_believe(span_sub(s, i, SIZE_MAX), d, NATS_PAYLOAD_MAX, &l) == PROVEN) {
 			enum evidence e = weigh(&l, span_sub(s, i, SIZE_MAX), d);
 

@@ -225,6 +225,20 @@ enum belief nats_believe(struct span s, enum flowdir d, uint32_t payload_max, st
 	return nats_line(span_sub(s, end, SIZE_MAX), d, payload_max, &next) == LINE_BAD ? NOT_A_LINE : PROVEN;
 }
 
+size_t nats_next_start(struct span s, size_t from)
+{
+	while (from < s.n) {
+		const uint8_t *lf = memchr(s.p + from, '\n', s.n - from);
+
+		if (!lf)
+			break;
+		from = (size_t)(lf - s.p) + 1;
+		if (from >= 2 && s.p[from - 2] == '\r')
+			return from;
+	}
+	return s.n;
+}
+
 /* --- headers --- */
 
 static struct span trim(struct span s)

@@ -51,6 +51,9 @@ enum belief {
 
 enum belief nats_believe(struct span s, enum flowdir d, uint32_t payload_max, struct line *ret);
 
+/* The next start of a line behind @from, in what may begin anywhere: behind CRLF. */
+size_t nats_next_start(struct span s, size_t from);
+
 /* Header blocks: "NATS/1.0[ status[ description]]" CRLF (name ":" value CRLF)* CRLF. */
 struct status {
 	uint32_t code; /* 0 none */
