@@ -16,6 +16,8 @@ def read(path):
     store = judge.Store(path)
     for m in store.messages.values():
         m.order = order_of(m)
+        kind = {"kafka": "topic %s", "redis": "stream %s"}.get(m.protocol)
+        m.what = kind % m.exchange if kind else m.routing_key
     store.links = [dict(r) for r in store.db.execute("SELECT * FROM links")]
     for link in store.links:
         src, dst = store.messages[link["source"]], store.messages[link["target"]]

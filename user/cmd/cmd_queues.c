@@ -79,7 +79,7 @@ static void put_name(struct buf *out, const struct view *v, const struct queue_r
 	buf_puts(out, r->name);
 	if (r->deleted)
 		buf_puts(out, " (deleted)");
-	if (v->several_vhosts)
+	if (v->several_vhosts && *r->vhost)
 		buf_printf(out, " in %s", r->vhost);
 	if (v->several_brokers)
 		buf_printf(out, " at %s", r->broker);

@@ -54,8 +54,8 @@ static enum look look_at(struct span s, size_t *ret_n)
 	struct khead h;
 	bool bad = false, whole, read;
 
-	if (in.bad)
-		return LOOK_MORE;
+	if (in.bad) /* of the size the first byte is enough to tell that it cannot be one */
+		return s.n && s.p[0] > KAFKA_FRAME_MAX >> 24 ? LOOK_NO : LOOK_MORE;
 	if (size < 10 || size > KAFKA_FRAME_MAX)
 		return LOOK_NO;
 	whole = kin_left(&in) >= (size_t)size;

@@ -154,7 +154,7 @@ static enum look look_inline(struct span s, struct span *ret_word)
 	if (w > 20)
 		return LOOK_NO;
 	if (w == n && !lf)
-		return rcmd_plausible(*ret_word) || !w ? LOOK_MORE : LOOK_NO;
+		return rcmd_begins(*ret_word) ? LOOK_MORE : LOOK_NO;
 	if (!rcmd_find(*ret_word))
 		return LOOK_NO;
 	if (n > 10 && memmem(s.p, n, " HTTP/1.", 8))

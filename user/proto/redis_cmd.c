@@ -323,6 +323,15 @@ const struct rcmd_def *rcmd_find(struct span word)
 	return NULL;
 }
 
+bool rcmd_begins(struct span word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		if (word.n <= strlen(cmds[i].name) &&
+			!strncasecmp((const char *)word.p, cmds[i].name, word.n))
+			return true;
+	return !word.n;
+}
+
 bool rcmd_plausible(struct span word)
 {
 	if (!word.n || word.n > 32)

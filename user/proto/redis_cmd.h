@@ -78,5 +78,7 @@ struct rcmd_def {
 const struct rcmd_def *rcmd_find(struct span word);
 /* A name as commands of modules have ("FT.SEARCH", "JSON.SET"). */
 bool rcmd_plausible(struct span word);
+/* The beginning of the name of one that we know. */
+bool rcmd_begins(struct span word);
 
 #endif
