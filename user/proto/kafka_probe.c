@@ -107,13 +107,17 @@ int64_t kafka_find_request(struct span s)
 		struct span rest = span_sub(s, i, SIZE_MAX);
 		struct kin in = kin_of(span_sub(rest, 4, SIZE_MAX));
 		struct khead h;
+		size_t cost;
 
 		/* Sizes up to 128 MiB, keys and versions below 256: most places are none at first sight. */
 		if (rest.p[0] > 8 || rest.p[4] || rest.p[6] || (!kafka_head(&in, &h) && !in.ended))
 			continue;
 		if (look_on(rest, false) == LOOK_YES)
 			return (int64_t)i;
-		budget -= rest.n < budget ? rest.n : budget;
+		/* As much as the frame says that it is: what lies behind it was not read. */
+		cost = (size_t)rest.p[0] << 24 | (size_t)rest.p[1] << 16 | (size_t)rest.p[2] << 8 | rest.p[3];
+		cost = cost < rest.n ? cost : rest.n;
+		budget -= cost < budget ? cost : budget;
 		if (!budget)
 			return -1;
 	}
