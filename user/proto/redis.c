@@ -20,8 +20,8 @@
  * LMOVE and its kin, when the destination is a list that nobody was seen to pop from, take a message for
  * processing: the receive stays open until LREM takes that element out of the destination (acknowledged) or
  * it is moved back (requeued), on whichever connection to the server. When others were seen to pop from the
- * destination, it is a queue: the message is settled and sent again. What pops later from a list that was not
- * known as a queue settles the open receive.
+ * destination, it is a queue: the message is settled and sent again. A pop of an element that is open there
+ * acknowledges it; a blocking one receives it as well, from a list that was not known as a queue until then.
  *
  * A sorted set is a queue when somebody was seen to pop from it, by the names that Sidekiq uses, or when its
  * member is a JSON object; all others are data. Plain reads and writes of keys are no messages.
@@ -38,6 +38,7 @@
 
 #define PAYLOAD_LIMIT 0x100000u /* default of proto_opts.payload_limit */
 #define RESYNC_TAIL   (64u << 10)
+#define BELIEVE       4096u /* bytes that hold as the beginning of one answer */
 #define PROBE_MAX     (256u << 10)
 
 /* --- emitting --- */
@@ -381,8 +382,7 @@ static void redis_gap(void *state, enum flowdir d, uint64_t pos, uint64_t n)
 	lost(st, d);
 }
 
-/* The places at which answers may go on: lines that begin a value that is whole, and ends where another one
- * begins or nothing follows yet. */
+/* Where answers may go on: a line that begins a value. */
 static int64_t find_reply(struct span s)
 {
 	for (size_t at = 0; at < s.n; at = next_line(s, at)) {
@@ -397,9 +397,10 @@ static int64_t find_reply(struct span s)
 		k = resp_value(rest, &len);
 		if (k > 0)
 			return (int64_t)at;
-		/* The rest of it is not there yet: this place, if no later one is better. */
+		/* Not there as a whole yet: taken at once where bytes begin, else when it goes on for long.
+		 */
 		if (!k)
-			return at ? -1 : 0;
+			return !at || rest.n >= BELIEVE || s.n >= RESYNC_TAIL ? (int64_t)at : -1;
 	}
 	return -1;
 }

@@ -108,8 +108,11 @@ static void del(struct redis *st, uint8_t flags)
 
 static void popping(struct redis *st, enum rcmd cmd, uint32_t from, uint32_t to, uint8_t flags)
 {
+	bool waits = cmd == RC_BLPOP || cmd == RC_BLMPOP;
+
 	redis_kombu_flush(st);
-	for (uint32_t i = from; i <= to && i < redis_args(st); i++)
+	/* Who waits for a list takes it for a queue; a pop may also clean up a list of what is being done. */
+	for (uint32_t i = from; waits && i <= to && i < redis_args(st); i++)
 		redis_queue_is(st, st->db, redis_arg(st, i), QUEUE_LIST | QUEUE_POPPED);
 	remember(st, cmd, from, to, flags);
 }
@@ -210,9 +213,12 @@ static void popped(struct redis *st, const struct answer *a, struct span list, c
 
 	if (!resp_is_text(e))
 		return;
-	/* It was being worked on, and is done. */
+	/* It was being worked on, and is done; unless somebody waited for it, who takes it on. */
 	if (open)
 		settle(st, a, open, list, SETTLE_ACK);
+	if (open && (a->h.cmd == RC_LPOP || a->h.cmd == RC_LMPOP))
+		return;
+	redis_queue_is(st, a->h.db, list, QUEUE_LIST | QUEUE_POPPED);
 	op = receive_op(st, a, list, e, &l);
 	if (!l.tag.n)
 		op.flags |= OPF_NO_ACK;

@@ -152,8 +152,76 @@ static void transaction(void)
 		       "11 CONFIRM vhost=0 ref=10\n");
 }
 
+static void sharded(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "SSUBSCRIBE c1");
+	say(&t, ">3\r\n$10\r\nssubscribe\r\n$2\r\nc1\r\n:1\r\n");
+	ask(&t, "SPUBLISH c1 hi");
+	say(&t, ">3\r\n$8\r\nsmessage\r\n$2\r\nc1\r\n$2\r\nhi\r\n:1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SUBSCRIBE channel ex=c1 consumer=c1 text=sharded no-ack\n"
+		       "3 SEND channel ex=c1 size=2 body=hi {command=SPUBLISH}\n"
+		       "4 RECEIVE channel ex=c1 consumer=c1 no-ack size=2 body=hi\n"
+		       "5 SETTLE channel ex=c1 consumer=c1 ref=4 auto\n"
+		       "6 CONFIRM channel ex=c1 ref=3 code=1\n"
+		       "7 UNSUBSCRIBE channel ex=c1 consumer=c1 text=sharded no-ack\n");
+}
+
+#define KOMBU                                                                                                \
+	"{\"body\":\"W10=\",\"headers\":{\"task\":\"shop.bill\",\"id\":\"t1\"},\"properties\":{"             \
+	"\"correlation_id\":"                                                                                \
+	"\"c1\",\"reply_to\":\"r1\",\"delivery_tag\":\"d1\"}}"
+
+/* kombu: a priority in the list's name; what is not noted as unacknowledged was settled by being taken. */
+static void kombu(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH celery\x06\x16"
+		"3 " KOMBU);
+	say(&t, ":1\r\n");
+	ask(&t, "BRPOP celery celery\x06\x16"
+		"3 1");
+	say_words(&t, "celery\x06\x16"
+		      "3 " KOMBU);
+	ask(&t, "BRPOP celery 1");
+	say(&t, "*-1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 SEND vhost=0 key=celery type=shop.bill size=129 body=129:1da68c093988b0d6 {priority=3} "
+		"{message-id=t1} {correlation-id=c1} {reply-to=r1}\n"
+		"3 CONFIRM vhost=0 ref=2\n"
+		"4 RECEIVE vhost=0 key=celery q=celery type=shop.bill size=129 body=129:1da68c093988b0d6 "
+		"{priority=3} {message-id=t1} {correlation-id=c1} {reply-to=r1}\n"
+		"5 SETTLE vhost=0 ref=4 auto\n");
+}
+
+/* What was taken for processing is popped from there: done. A list that others pop from is a queue. */
+static void moves(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "RPOPLPUSH jobs work");
+	say(&t, "$1\r\na\r\n");
+	ask(&t, "LPOP work");
+	say(&t, "$1\r\na\r\n");
+	ask(&t, "BLMOVE jobs work LEFT RIGHT 0");
+	say(&t, "$1\r\nb\r\n");
+	ask(&t, "LREM work 1 c");
+	say(&t, ":0\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 RECEIVE vhost=0 key=jobs q=jobs size=1 body=a\n"
+		       "3 SETTLE vhost=0 q=work ref=2 ack\n"
+		       "4 RECEIVE vhost=0 key=jobs q=jobs size=1 body=b\n");
+}
+
 int main(void)
 {
+	RUN(sharded);
+	RUN(kombu);
+	RUN(moves);
 	RUN(list_queue);
 	RUN(stream);
 	RUN(pubsub);
