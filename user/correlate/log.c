@@ -615,10 +615,17 @@ static int settle_one(struct correlator *c, struct opctx *x, struct copy *cp)
 
 	x->m = cp->m;
 	x->copy = cp;
+	/* The broker's echo of what the client did: it may have been delivered again since. */
+	if (x->op->flags & OPF_REPORTED && x->op->settle == SETTLE_REQUEUE && cp->settle == SETTLE_REQUEUE)
+		return 0;
 	err = settle_copy(c, cp, x->op);
 	/* The group is past it, whoever read it. */
-	if (!err && x->op->settle == SETTLE_ACK && (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED))
-		copy_set(c, cp, STATE_ACKED);
+	if (!err && (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED)) {
+		if (x->op->settle == SETTLE_ACK)
+			copy_set(c, cp, STATE_ACKED);
+		else if (x->op->settle == SETTLE_REJECT) /* it had its last chance */
+			copy_set(c, cp, STATE_REJECTED);
+	}
 	return err || !in || in->settled_ns ? err : cause_settled(c, in, x);
 }
 
