@@ -2,6 +2,8 @@
  * billing: charges each order and publishes what was paid (a form) as order.billed. Orders of customers whose
  * name stands in the file $SHOP_DIR/blocked are handed back twice and refused at the third delivery, so that
  * the broker dead-letters them. An ordinary program on librabbitmq; it knows nothing of evtrace.
+ *
+ * Links: -lrabbitmq
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
