@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -194,6 +195,41 @@ class EventLab(lab.Lab):
                 raise lab.Fault("a client ended with %d: %s" % (p.returncode, self.complaints(d)))
         recorder.finish()
         return store, d, events.judged(store, events.logs(d), after_hold=True, **options)
+
+
+DAMAGES = {
+    "a lost message": "DELETE FROM message WHERE id = (SELECT max(id) FROM message)",
+    "a message too many": "INSERT INTO message SELECT (SELECT max(id) + 1 FROM message), session, broker, proto, {columns} FROM message WHERE id = 3",
+    "another's payload": "UPDATE message SET payload = (SELECT payload FROM message WHERE id = 4) WHERE id = 3",
+    "a wrong destination": "UPDATE message SET exchange = 0 WHERE id = 3",
+    "another's id": "UPDATE message SET mid = (SELECT mid FROM message WHERE id = 4) WHERE id = 3",
+    "a lost confirmation": "UPDATE message SET flags = flags & ~16777216 WHERE id = 3",
+    "another sender": "UPDATE message SET process = process + 1 WHERE id = 3",
+    "a delivery too few": "DELETE FROM operation WHERE id = (SELECT max(id) FROM operation WHERE kind = 4)",
+    "a delivery too many": "UPDATE operation SET kind = 4 WHERE id = (SELECT min(id) FROM operation WHERE kind = 1)",
+    "a wrong state": "UPDATE copy SET state = 5 WHERE id = 3",
+    "a copy too few": "DELETE FROM copy WHERE id = 3",
+    "a gap": "INSERT INTO gap (bytes, records, reason) VALUES (1, 1, 'x')",
+}
+
+
+def no_fool(l, store, d, leave_out=(), **options):
+    """Each kind of damage to a good store must be found."""
+    for what, damage in DAMAGES.items():
+        if what in leave_out:
+            continue
+        bad = l.path("bad")
+        shutil.copytree(store, bad)
+        db = sqlite3.connect(os.path.join(bad, "catalogue.db"))
+        columns = [r[1] for r in db.execute("PRAGMA table_info(message)")][4:]
+        with db:
+            db.execute(damage.format(columns=", ".join(columns)))
+        db.close()
+        try:
+            events.judged(bad, events.logs(d), **options)
+        except lab.Fault:
+            continue
+        raise lab.Fault("the judge did not see %s" % what)
 
 
 def main(name, server, cases):

@@ -17,6 +17,7 @@
 
 #define BODY_MAX (8 << 20)
 #define MIB      (1 << 20)
+#define BURST    20 /* a Kafka producer that held goes on in bursts, so that there is more than one fetch */
 
 struct truth {
 	const char *command, *server, *dest, *group, *prefix, *codec, *tx, *settle, *hold, *ready, *mode;
@@ -212,6 +213,14 @@ static void truth_hold(struct truth *t)
 		truth_in_time(t, "go");
 		usleep(10000);
 	}
+}
+
+__attribute__((unused)) static void truth_pause(struct truth *t, int i)
+{
+	if (i == t->warm)
+		truth_hold(t);
+	else
+		usleep(200000);
 }
 
 static void truth_ready(struct truth *t)

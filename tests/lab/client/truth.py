@@ -19,6 +19,7 @@ import time
 import zlib
 
 MIB = 1 << 20
+BURST = 20  # a Kafka producer that held goes on in bursts, so that there is more than one fetch
 
 
 def parser(*commands):
@@ -83,6 +84,12 @@ class Truth:
             while not os.path.exists(os.path.join(self.args.hold, "go")):
                 self.in_time("go")
                 time.sleep(0.01)
+
+    def pause(self, i):
+        if i == self.args.warm:
+            self.hold()
+        else:
+            time.sleep(0.2)
 
     def ready(self):
         if self.args.ready:

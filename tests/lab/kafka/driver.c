@@ -132,9 +132,9 @@ static void produce(rd_kafka_conf_t *conf)
 		need(rd_kafka_init_transactions(rk, 20000), "init_transactions");
 	reports = calloc(t.n, sizeof(*reports));
 	for (int i = 0; i < t.n; i++) {
-		if (*t.hold && i == t.warm) {
+		if (*t.hold && i >= t.warm && (i - t.warm) % BURST == 0) {
 			done = settle(rk, done, i, NULL);
-			truth_hold(&t);
+			truth_pause(&t, i);
 		}
 		if (*t.tx && i % TX_SIZE == 0)
 			need(rd_kafka_begin_transaction(rk), "begin_transaction");

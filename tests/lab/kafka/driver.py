@@ -51,9 +51,9 @@ class Pure:
             sent.clear()
 
         for i in range(a.n):
-            if a.hold and i == a.warm:
+            if a.hold and i >= a.warm and (i - a.warm) % truth.BURST == 0:
                 settle()
-                t.hold()
+                t.pause(i)
             if a.tx and i % 10 == 0:
                 p.begin_transaction()
             data, key = t.body(i), t.key(i)
@@ -121,9 +121,9 @@ class Confluent:
             return done
 
         for i in range(a.n):
-            if a.hold and i == a.warm:
+            if a.hold and i >= a.warm and (i - a.warm) % truth.BURST == 0:
                 settle()
-                t.hold()
+                t.pause(i)
             if a.tx and i % 10 == 0:
                 p.begin_transaction()
             p.produce(a.dest, t.body(i), key=t.key(i), headers=binary(t.headers(i)), partition=i % a.partitions,
