@@ -226,6 +226,11 @@ int main(int argc, char **argv)
 	t = truth_options(argc, argv);
 	set(conf, "bootstrap.servers", t.server);
 	set(conf, "client.id", "lab-c");
+	if (!strcmp(t.mode, "old")) {
+		/* As brokers before 0.10 are spoken to: produce 0, fetch 0, message sets without a time. */
+		set(conf, "api.version.request", "false");
+		set(conf, "broker.version.fallback", "0.9.0.1");
+	}
 	if (!strcmp(t.command, "produce"))
 		produce(conf);
 	else if (!strcmp(t.command, "consume"))
