@@ -421,23 +421,50 @@ bool walk_inside_bytes(struct walk *w, struct span bytes)
 
 /* --- a quick look --- */
 
-/* Is there a run of the alphabet, between quotes or brackets or all of @s, that may be base64 of a document?
- * Every run of 16 holds a place that is a multiple of 16. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Which halves of 16 bytes are of base64's alphabet from end to end: bits 0 and 1. */
+static unsigned halves_in_alphabet(const uint8_t *p)
+{
+	union {
+		bytes16 v;
+		uint64_t u[2];
+	} x;
+
+	memcpy(&x, p, sizeof(x));
+	x.v = (bytes16)(((x.v | 0x20) - 'a' < 26) | (x.v - '/' < 11) | (x.v == '+'));
+	return (x.u[0] == UINT64_MAX) | (unsigned)(x.u[1] == UINT64_MAX) << 1;
+}
+
+/* The run that holds the 8 bytes at @at, if it is long enough and begins like base64 of a document. What
+ * begins further to the left than a run must be long was seen there. */
+static bool begins_document(struct span s, size_t at)
+{
+	size_t from = at, to = at + 8;
+	uint8_t first[3];
+
+	while (from && at - from < MIN_BASE64 && base64_bits[s.p[from - 1]] != 0xff)
+		from--;
+	if (at - from == MIN_BASE64 || !base64_peek(span_sub(s, from, 4), first) || !may_begin(first))
+		return false;
+	while (to < s.n && to - from < MIN_BASE64 && base64_bits[s.p[to]] != 0xff)
+		to++;
+	return to - from == MIN_BASE64;
+}
+
+/* Is there a run of the alphabet that may be base64 of a document? One of 16 holds 8 bytes that begin at a
+ * multiple of 8. */
 static bool has_base64(struct span s)
 {
-	for (size_t i = MIN_BASE64 - 1; i < s.n; i += MIN_BASE64) {
-		size_t from = i, to = i;
-		uint8_t first[3];
+	uint8_t last[16] = {0};
 
-		if (base64_bits[s.p[i]] == 0xff)
-			continue;
-		while (from && i - from < MIN_BASE64 && base64_bits[s.p[from - 1]] != 0xff)
-			from--;
-		if (i - from == MIN_BASE64)
-			continue; /* was seen at the last place */
-		while (to < s.n && to - from < MIN_BASE64 && base64_bits[s.p[to]] != 0xff)
-			to++;
-		if (to - from == MIN_BASE64 && base64_peek(span_sub(s, from, 4), first) && may_begin(first))
+	for (size_t i = 0; i + 8 <= s.n; i += 16) {
+		unsigned halves;
+
+		if (i + 16 > s.n)
+			memcpy(last, s.p + i, s.n - i);
+		halves = halves_in_alphabet(i + 16 > s.n ? last : s.p + i);
+		if ((halves & 1 && begins_document(s, i)) || (halves & 2 && begins_document(s, i + 8)))
 			return true;
 	}
 	return false;
