@@ -584,6 +584,10 @@ static void hiding(void)
 	CHECK(body_may_hide(SPAN_LIT("\x1f\x8b\x08\x00")));
 	CHECK(body_may_hide(SPAN_LIT("x\x9c\x01")));
 	CHECK(body_may_hide(SPAN_LIT("\0\0\0\0\x11")));
+	/* zlib without one control character; a first line that is too short for what is looked for */
+	CHECK(body_may_hide(SPAN_LIT("x\x9c\xab\x56\xca\x2fJI-R\xb2}}}")));
+	CHECK_EQ(format(SPAN_LIT("eyJvcmRl\nciI6eyJpZCI6\nNDcxMX19\n")), BODY_TEXT);
+	check_read(SPAN_LIT("eyJvcmRl\nciI6eyJp"), "text\n=s:eyJvcmRl\n=s:ciI6eyJp\n");
 	/* wherever it stands */
 	for (size_t i = 0; i < 40; i++) {
 		char text[128];

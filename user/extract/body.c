@@ -14,7 +14,7 @@
 #include "extract/schema.h"
 #include "extract/walk.h"
 
-#define MIN_BASE64 16 /* characters */
+#define MIN_BASE64 16 /* characters, padding not counted */
 
 #define MAX_RATIO  256
 #define MIN_UNPACK (64 * 1024)
@@ -99,6 +99,19 @@ static bool may_begin(const uint8_t b[3])
 	return false;
 }
 
+/* So does body_may_hide() look for it: a first line of 16 characters, of which the first three bytes fit. */
+static bool begins_base64(struct span s)
+{
+	uint8_t first[3];
+
+	if (s.n < MIN_BASE64 || !base64_peek(s, first) || !may_begin(first))
+		return false;
+	for (size_t i = 4; i < MIN_BASE64; i++)
+		if (base64_bits[s.p[i]] == 0xff)
+			return false;
+	return true;
+}
+
 /* Is it, after base64 was undone, anything but chance? */
 static bool is_document(struct span s)
 {
@@ -157,9 +170,8 @@ static bool peel_base64(struct body *b)
 {
 	struct span s = span_trim(b->bytes);
 	struct buf *out = spare(b);
-	uint8_t first[3];
 
-	if (s.n < MIN_BASE64 || !base64_peek(s, first) || !may_begin(first))
+	if (!begins_base64(s))
 		return false;
 	buf_clear(out);
 	if (!base64_decode(s, true, out) || !is_document(buf_span(out)))
@@ -372,9 +384,7 @@ static bool json_inside(struct span s)
 
 static bool base64_inside(struct span s)
 {
-	uint8_t first[3];
-
-	if (s.n < MIN_BASE64 || !base64_peek(s, first) || !may_begin(first))
+	if (!begins_base64(s))
 		return false;
 	while (s.n && s.p[s.n - 1] == '=')
 		s.n--;
