@@ -311,6 +311,84 @@ static void transactions(void)
 	bench_end(&b);
 }
 
+/* Refused, because the partition had moved; the producer tried again, and the answer is about the same one.
+ */
+static void second_try(void)
+{
+	struct bench b;
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "c", "billing");
+	id = produce(&b, 1, "orders", "0", "", "one");
+	feed(&b, 1, 1,
+		(struct op){
+			.kind = OP_CONFIRM, .dest = DEST_LOG, .ref = id, .flags = OPF_NEGATIVE, .code = 6});
+	flush(&b);
+	CHECK_STR(state_of(&b, 1), "returned");
+	stored(&b, 1, id, "orders-0", "7", 0);
+	fetch(&b, 3, "c", NULL, "0", "7", "", "one");
+	flush(&b);
+	CHECK_STR(state_of(&b, 1), "delivered");
+	CHECK(message(&b, 1)->flags & MSGF_CONFIRMED && !(message(&b, 1)->flags & MSGF_REFUSED));
+	bench_end(&b);
+}
+
+/* XPENDING by a tool tells that a consumer holds it; a list whose elements have names is settled by them. */
+static void told_by_others(void)
+{
+	struct bench b;
+	struct op job = {
+		.kind = OP_SEND, .routing_key = S("bull:mails"), .log = S("bull:mails"), .body = S("hello")};
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	name_process(&b, 5, "redis-cli");
+	stored(&b, 1, produce(&b, 1, "orders", "", "", "one"), "orders", "5-0", 0);
+	feed(&b, 5, 1,
+		(struct op){.kind = OP_RECEIVE,
+			.dest = DEST_LOG,
+			.flags = OPF_REPORTED | OPF_TRUNCATED,
+			.exchange = S("orders"),
+			.log = S("orders"),
+			.mid = S("5-0"),
+			.queue = S("billing"),
+			.queue_known = true,
+			.consumer = S("w1"),
+			.delivery = 3});
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "delivered");
+	CHECK_EQ(copy_in(&b, 1, "orders/billing")->deliveries, 3);
+	CHECK_EQ(copy_in(&b, 1, "orders/billing")->consumer, 0);
+
+	id = feed(&b, 1, 1, job);
+	feed(&b, 1, 1,
+		(struct op){.kind = OP_CONFIRM,
+			.ref = id,
+			.routing_key = S("bull:mails"),
+			.log = S("bull:mails"),
+			.mid = S("1")});
+	job.kind = OP_RECEIVE;
+	job.queue = S("bull:mails");
+	job.queue_known = true;
+	job.mid = S("1");
+	feed(&b, 3, 1, job);
+	feed(&b, 4, 1,
+		(struct op){.kind = OP_SETTLE,
+			.settle = SETTLE_ACK,
+			.log = S("bull:mails"),
+			.mid = S("1"),
+			.queue = S("bull:mails"),
+			.queue_known = true});
+	flush(&b);
+	CHECK_EQ(b.rows->nm - 1, 2);
+	CHECK_EQ(message(&b, 2)->dest, DEST_ROUTED);
+	CHECK_STR(name_of(&b, 2), "bull:mails@1");
+	CHECK_STR(state_in(&b, 2, "bull:mails"), "acked");
+	CHECK_EQ(copies_of(&b, 2), 1);
+	bench_end(&b);
+}
+
 /* A consumer that gives up moves the message itself, and says from where. */
 static void dead_letters(void)
 {
@@ -533,6 +611,8 @@ int main(void)
 	RUN(names_in_any_order);
 	RUN(pending_lists);
 	RUN(transactions);
+	RUN(second_try);
+	RUN(told_by_others);
 	RUN(dead_letters);
 	RUN(channels);
 	RUN(subjects);

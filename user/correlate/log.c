@@ -560,7 +560,8 @@ int log_name(struct correlator *c, struct opctx *x, struct message *m)
 
 	if (!op->log.n || !op->mid.n)
 		return 0;
-	m->dest = DEST_LOG;
+	if (op->dest == DEST_LOG) /* a subject that a stream keeps */
+		m->dest = DEST_LOG;
 	err = set_journal(c, m, topic_name(op), op->log);
 	if (err || !span_eq(str_span(m->journal->name), op->log))
 		return err;
@@ -571,7 +572,7 @@ int log_name(struct correlator *c, struct opctx *x, struct message *m)
 		m = unnamed(m->group, op);
 		if (!m)
 			return 0;
-		m->dest = DEST_LOG;
+		m->dest = op->dest == DEST_LOG ? DEST_LOG : m->dest;
 		err = set_journal(c, m, topic_name(op), op->log);
 	}
 	if (!err)
@@ -591,6 +592,32 @@ struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerp
 	if (m || op->flags & OPF_GAP)
 		return m;
 	return unnamed(group_find(c, x->space, op->exchange, op->routing_key, fingerprint, 0), op);
+}
+
+/* The broker says that somebody holds it (XPENDING): not who asks, and nothing was handed over now. */
+int log_reported(struct correlator *c, struct opctx *x)
+{
+	struct copy *cp;
+	struct queue *q;
+	int err;
+
+	x->m = log_message(c, x->space, x->op->log, x->op->mid);
+	if (!x->m || !x->op->queue_known)
+		return 0;
+	err = group_of(c, x, &q);
+	if (err)
+		return err;
+	cp = copy_find(x->m, q);
+	if (!cp)
+		cp = copy_new(c, x->m, q, COPY_BY_GROUP, STATE_QUEUED, x->m->sent_ns);
+	if (!cp)
+		return -ENOMEM;
+	x->copy = cp;
+	if (cp->deliveries < x->op->delivery)
+		cp->deliveries = x->op->delivery;
+	if (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED)
+		copy_set(c, cp, STATE_DELIVERED);
+	return 0;
 }
 
 /* Taken by another one before the first settled it (XCLAIM, a rebalance, a time-out). */
@@ -640,7 +667,10 @@ int log_settle(struct correlator *c, struct opctx *x)
 
 	if (x->op->settle == SETTLE_PROGRESS || !x->op->queue.n)
 		return 0;
-	err = group_of(c, x, &q);
+	if (x->op->dest == DEST_LOG)
+		err = group_of(c, x, &q);
+	else /* a list whose elements have names: BullMQ's jobs */
+		err = queue_get(c, x->space, x->op->queue, &q);
 	if (err)
 		return err;
 	queue_alive(c, q);

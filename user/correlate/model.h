@@ -575,6 +575,7 @@ int log_name(struct correlator *c, struct opctx *x, struct message *m);
 struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint);
 struct message *log_message(struct correlator *c, struct space *s, struct span log, struct span mid);
 int log_delivery_queue(struct correlator *c, struct opctx *x, struct queue **ret);
+int log_reported(struct correlator *c, struct opctx *x);
 int log_taken_over(struct correlator *c, struct opctx *x, struct copy *cp);
 int log_settle(struct correlator *c, struct opctx *x);
 int log_delete(struct correlator *c, struct opctx *x);

@@ -271,6 +271,12 @@ int confirm_op(struct correlator *c, struct opctx *x)
 	x->m = m;
 	if (op->kind == OP_RETURN || op->flags & OPF_NEGATIVE)
 		return given_back(c, m, op->kind == OP_CONFIRM, op->code);
+	/* A producer that was told to try again (a partition moved) sent it once more. */
+	if (m->flags & MSGF_REFUSED && m->dest == DEST_LOG) {
+		m->flags &= ~MSGF_REFUSED;
+		m->own = STATE_SENT;
+		m->code = 0;
+	}
 	err = log_name(c, x, m);
 	if (err || op->flags & OPF_STORED)
 		return err;
@@ -332,8 +338,12 @@ static int known_message(
 		ret->copy = ret->m ? copy_find(ret->m, q) : NULL;
 		return ret->m ? log_name(c, x, ret->m) : 0;
 	}
+	ret->m = log_message(c, x->space, op->log, op->mid);
+	if (ret->m) {
+		ret->copy = copy_find(ret->m, q);
+		return 0;
+	}
 	g = group_find(c, x->space, op->exchange, op->routing_key, fp, deaths);
-
 	if ((g && join_delivery(g, q, x, ret)) || !deaths)
 		return 0;
 	/* Restored ones do not say how often they had died. */
@@ -422,8 +432,11 @@ int receive_op(struct correlator *c, struct opctx *x)
 {
 	struct queue *q;
 	struct join j;
-	int err = delivery_queue(c, x, &q);
+	int err;
 
+	if (x->op->flags & OPF_REPORTED)
+		return log_reported(c, x);
+	err = delivery_queue(c, x, &q);
 	if (err)
 		return err;
 	err = delivered_message(c, x, q, &j);
@@ -499,7 +512,7 @@ int settle_op(struct correlator *c, struct opctx *x)
 	struct inop *in = x->op->ref ? map_ptr(&c->inops, x->op->ref) : NULL;
 	int err = 0;
 
-	if (x->op->dest == DEST_LOG && !in)
+	if (!in && x->op->mid.n)
 		return log_settle(c, x);
 	if (!in || in->settled_ns)
 		return 0;
