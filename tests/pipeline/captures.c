@@ -91,10 +91,12 @@ static const struct expected {
 		"its .log; the first by channel and by pattern"},
 	{"redis/zeek__stream.pcap",
 		"3 send race:france 0\n"
+		"1 confirm race:france 1729622832637-0\n"
+		"1 confirm race:france 1729622836953-0\n"
 		"1 confirm race:france 1729622840530-0\n",
 		"its .log: XADD, fields and no body; XRANGE takes nothing. The connection was there before: "
 		"whose "
-		"answer is whose is known from the third on"},
+		"answer is whose is known from the third on, and then of the first two as well"},
 };
 
 #define ENTRIES_MAX 64
