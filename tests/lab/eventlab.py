@@ -202,7 +202,7 @@ DAMAGES = {
     "a message too many": "INSERT INTO message SELECT (SELECT max(id) + 1 FROM message), session, broker, proto, {columns} FROM message WHERE id = 3",
     "another's payload": "UPDATE message SET payload = (SELECT payload FROM message WHERE id = 4) WHERE id = 3",
     "a wrong destination": "UPDATE message SET exchange = 0 WHERE id = 3",
-    "another's id": "UPDATE message SET mid = (SELECT mid FROM message WHERE id = 4) WHERE id = 3",
+    "a wrong id": "UPDATE message SET mid = mid || '0' WHERE id = 3",
     "a lost confirmation": "UPDATE message SET flags = flags & ~16777216 WHERE id = 3",
     "another sender": "UPDATE message SET process = process + 1 WHERE id = 3",
     "a delivery too few": "DELETE FROM operation WHERE id = (SELECT max(id) FROM operation WHERE kind = 4)",
