@@ -603,6 +603,71 @@ static void restored(void)
 	bench_end(&b);
 }
 
+/* A group that is made later gets what is there from its position on. */
+static void group_begins(void)
+{
+	struct bench b;
+	struct op declare = {.kind = OP_QUEUE_DECLARE,
+		.dest = DEST_LOG,
+		.exchange = S("orders"),
+		.log = S("orders"),
+		.queue_known = true};
+
+	bench_new(&b, NULL);
+	stored(&b, 1, produce(&b, 1, "orders", "", "", "one"), "orders", "7-0", 0);
+	stored(&b, 1, produce(&b, 1, "orders", "", "", "two"), "orders", "8-0", 0);
+	declare.queue = S("all");
+	declare.mid = S("0");
+	feed(&b, 3, 1, declare);
+	feed(&b, 3, 1, declare);
+	declare.queue = S("some");
+	declare.mid = S("8-0");
+	feed(&b, 3, 1, declare);
+	declare.queue = S("new");
+	declare.mid = S("$");
+	feed(&b, 3, 1, declare);
+	flush(&b);
+	CHECK_EQ(copies_of(&b, 1), 1);
+	CHECK_STR(state_in(&b, 1, "orders/all"), "queued");
+	CHECK_EQ(copies_of(&b, 2), 2);
+	CHECK_STR(state_in(&b, 2, "orders/some"), "queued");
+	/* made anew by a client that starts: it is where it was */
+	settle_named(&b, 3, "all", "", "7-0", SETTLE_ACK, 0);
+	feed(&b, 3, 1, declare);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/all"), "acked");
+	bench_end(&b);
+}
+
+/* The first thing that a process ever sends answers what it took without owing an acknowledgement. */
+static void first_answer(void)
+{
+	struct bench b;
+	struct op get = {.kind = OP_RECEIVE,
+		.dest = DEST_CHANNEL,
+		.flags = OPF_NO_ACK,
+		.exchange = S("price.get"),
+		.envelope = S("reply-to=_INBOX.a.1\n"),
+		.body = S("apples")};
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	name_process(&b, 3, "pricer");
+	get.kind = OP_SEND;
+	feed(&b, 1, 1, get);
+	get.kind = OP_RECEIVE;
+	id = feed(&b, 3, 1, get);
+	feed(&b, 3, 1,
+		(struct op){.kind = OP_SETTLE, .dest = DEST_CHANNEL, .ref = id, .settle = SETTLE_AUTO});
+	feed(&b, 3, 1,
+		(struct op){
+			.kind = OP_SEND, .dest = DEST_CHANNEL, .exchange = S("_INBOX.a.1"), .body = S("12")});
+	finish(&b);
+	CHECK_EQ(source_of(&b, 2, LINK_REPLY_TO), 1);
+	check_evidence(&b, 2, LINK_REPLY_TO, "answer to its reply-to");
+	bench_end(&b);
+}
+
 int main(void)
 {
 	RUN(groups_and_positions);
@@ -610,6 +675,8 @@ int main(void)
 	RUN(member_leaves);
 	RUN(names_in_any_order);
 	RUN(pending_lists);
+	RUN(group_begins);
+	RUN(first_answer);
 	RUN(transactions);
 	RUN(second_try);
 	RUN(told_by_others);

@@ -309,6 +309,10 @@ void put_where(struct buf *out, const struct row *r)
 			buf_printf(out, "%s%s", i ? ", " : " → ", r->dead_list[i]);
 		return;
 	}
+	if (r->dest == DEST_LOG && *r->routing_key && *r->log) { /* "orders-3": not to be taken for a group */
+		buf_puts(out, r->log);
+		return;
+	}
 	buf_puts(out, r->exchange);
 	if (*r->exchange && *r->routing_key)
 		buf_putc(out, '/');

@@ -166,6 +166,39 @@ static void note_link(struct text_line *out, const struct msg_link *k)
 	}
 }
 
+#define KEY_MAX 40
+
+static bool on_record_key(void *ctx, const struct field *f)
+{
+	if (!span_is(f->name, "key"))
+		return true;
+	*(struct span *)ctx = f->text;
+	return false;
+}
+
+/* What it is, in a word; of a record without a type its key, where that is short text. */
+static void put_label(struct flow *f, struct buf *out, struct msg *m)
+{
+	const struct proto *p = proto_by_id(m->row.proto);
+	struct span key = SPAN_EMPTY;
+	struct err e;
+
+	if (*row_label(&m->row)) {
+		text_safe(out, span_str(row_label(&m->row)));
+		return;
+	}
+	/* a payload that cannot be read has no key to show */
+	if (m->row.dest == DEST_LOG && p && p->fields && !loader_payload(f->l, m, &e))
+		p->fields(m->row.envelope, on_record_key, &key);
+	for (size_t i = 0; i < key.n; i++)
+		if (key.p[i] < ' ' || key.p[i] > '~')
+			key.n = 0;
+	if (!key.n || key.n > KEY_MAX)
+		buf_puts(out, "message");
+	else
+		buf_printf(out, "key " SPAN_FMT, SPAN_ARG(key));
+}
+
 /* "shop ── order.created ──▶ exchange orders" */
 static void put_send(struct flow *f, struct buf *out, const struct tree_line *line)
 {
@@ -188,7 +221,7 @@ static void put_send(struct flow *f, struct buf *out, const struct tree_line *li
 		buf_puts(out, " ── ");
 		buf_free(&from);
 	}
-	text_safe(out, span_str(*row_label(&m->row) ? row_label(&m->row) : "message"));
+	put_label(f, out, m);
 	buf_puts(out, " ──▶ ");
 	put_destination(&to, &m->row);
 	text_safe(out, buf_span(&to));
@@ -232,10 +265,9 @@ static int message_line(struct flow *f, const struct tree_line *line, struct tex
 		if (!err)
 			put_sign(f, &out->text, v.kind);
 		if (!err)
-			buf_puts(&out->text, v.kind == STANDS_NOT_SEEN
-						     ? n->m->row.dest == DEST_LOG
-							       ? "kept, nobody was seen to read it"
-							       : "confirmed, where it went was not seen"
+			buf_puts(&out->text, v.kind == STANDS_KEPT ? "kept, no group was seen to read it"
+					     : v.kind == STANDS_NOT_SEEN
+						     ? "confirmed, where it went was not seen"
 						     : standing_json(v.kind));
 	}
 	if (n->link)

@@ -44,16 +44,20 @@ static void put_consumers(struct buf *out, const struct queue_row *r)
 {
 	unsigned named = 0;
 
-	if (!r->consumers)
-		buf_puts(out, "none seen");
+	unsigned all = r->consumers ? r->consumers : r->takers;
+
+	if (!all)
+		buf_puts(out, r->no_group ? "no group seen" : "none seen");
 	for (size_t i = 0; i < QUEUE_SERVICES && r->services[i].n; i++) {
 		buf_printf(out, "%s%s", i ? ", " : "", r->services[i].service);
 		if (r->services[i].n > 1)
 			buf_printf(out, " ×%u", r->services[i].n);
 		named += r->services[i].n;
 	}
-	if (named < r->consumers)
-		buf_printf(out, ", %u more", r->consumers - named);
+	if (named < all)
+		buf_printf(out, ", %u more", all - named);
+	if (r->takers)
+		buf_puts(out, " (asking)");
 }
 
 /* "0.8, 3.1 ms": the unit once when both have it. */
@@ -109,7 +113,7 @@ static void print_row(struct view *v, struct table *t, const struct queue_row *r
 	fmt_count(unsettled, sizeof(unsettled), r->unsettled);
 	fmt_count(again, sizeof(again), r->redelivered);
 	fmt_count(dead, sizeof(dead), r->dead);
-	if (r->waiting && !r->consumers)
+	if (r->waiting && !r->consumers && !r->takers)
 		table_tone(t, 3, TONE_WAIT);
 	if (r->dead)
 		table_tone(t, 10, TONE_BAD);
@@ -160,6 +164,10 @@ static void print_json(const struct queue_row *r)
 	}
 	json_arr_end(&j);
 	json_kv_int(&j, "subscriptions", r->consumers);
+	if (r->takers)
+		json_kv_int(&j, "takers", r->takers);
+	if (r->no_group)
+		json_kv_bool(&j, "no_group", true);
 	json_ms(&j, "in_queue_p50_ms", r->has_queue_time, r->queue_p50);
 	json_ms(&j, "in_queue_p99_ms", r->has_queue_time, r->queue_p99);
 	json_ms(&j, "in_consumer_p50_ms", r->has_consumer_time, r->consumer_p50);

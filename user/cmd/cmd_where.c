@@ -16,7 +16,8 @@ static const char help[] =
 	"Where messages are now, in whose hands, and how we know: one line for each copy of the messages "
 	"that an id\n"
 	"or a query names, and of those that they caused.\n\n"
-	"  WAITING          in a queue, nobody has it\n"
+	"  WAITING          in a queue, nobody has it; the group has not got there\n"
+	"  KEPT             in a topic or stream that no group was seen to read\n"
 	"  DELIVERED        a consumer has it and did not settle it\n"
 	"  done             acked\n"
 	"  retried          dead-lettered, and back where it is worked on; how that went\n"
@@ -118,7 +119,8 @@ static void finding_line(struct where *w, const struct finding *f, unsigned widt
 
 	buf_puts(&w->line, "  ");
 	text_safe(&w->line, span_str(queue));
-	pad_to(&w->line, width + 2, text_width(span_str(queue)));
+	pad_to(&w->line, width, text_width(span_str(queue)));
+	buf_puts(&w->line, "  ");
 	put_tone(&w->line, &w->a, standing_tone(f->kind), standing_word(f->kind));
 	pad_to(&w->line, 15, (unsigned)strlen(standing_word(f->kind)));
 	put_finding(&text, &w->a, w->j, f);

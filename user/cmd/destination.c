@@ -34,10 +34,34 @@ void put_destination(struct buf *out, const struct row *r)
 		buf_printf(out, ", partition %s", r->routing_key);
 }
 
+void put_log(struct buf *out, const struct row *r)
+{
+	if (r->dest == DEST_LOG && !*r->routing_key && *r->log)
+		buf_printf(out, "stream %s", r->log);
+	else
+		put_destination(out, r);
+}
+
+const char *mid_word(const struct row *r)
+{
+	return word(words_of(r).mid, "id");
+}
+
 void put_broker_id(struct buf *out, const struct row *r)
 {
-	if (*r->mid)
-		buf_printf(out, "%s %s of %s", word(words_of(r).mid, "id"), r->mid, r->log);
+	if (!*r->mid)
+		return;
+	buf_printf(out, "%s %s", mid_word(r), r->mid);
+	/* a partition's number was told with its topic, a stream may be named as its subject */
+	if (!*r->routing_key && strcmp(r->log, r->exchange))
+		buf_printf(out, " of %s", r->log);
+}
+
+bool settles_by_taking(const struct row *r)
+{
+	const struct proto *p = proto_by_id(r->proto);
+
+	return r->dest == DEST_CHANNEL || (r->dest == DEST_ROUTED && p && p->queue_by_send);
 }
 
 const char *ack_word(const struct row *r)

@@ -10,8 +10,14 @@ const char *destination_noun(const struct row *r);
 /* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name), "topic
  * orders, partition 3", "subject orders.new" */
 void put_destination(struct buf *out, const struct row *r);
-/* "offset 1047 of orders-3", "17 in stream ORDERS"; nothing where the broker gives no name. */
+/* What keeps it: "topic orders, partition 3", "stream ORDERS". */
+void put_log(struct buf *out, const struct row *r);
+/* "offset 1047", "sequence 17 of ORDERS"; nothing where the broker gives no name. */
 void put_broker_id(struct buf *out, const struct row *r);
+/* "offset", "sequence", "id" */
+const char *mid_word(const struct row *r);
+/* Is there nothing more to do than to take it: what is popped from a list, what a channel hands on? */
+bool settles_by_taking(const struct row *r);
 /* What a consumer does to say that it is done: "acked", "committed". */
 const char *ack_word(const struct row *r);
 /* The name under which a copy is shown: its queue, or what is known of a reader without one. */

@@ -22,6 +22,7 @@ const char *standing_json(enum standing s)
 		[STANDS_DROPPED] = "dropped",
 		[STANDS_ON_ITS_WAY] = "sent",
 		[STANDS_NOT_SEEN] = "unknown",
+		[STANDS_KEPT] = "kept",
 	};
 
 	return names[s];
@@ -44,6 +45,7 @@ const char *standing_word(enum standing s)
 		[STANDS_DROPPED] = "DROPPED",
 		[STANDS_ON_ITS_WAY] = "SENT",
 		[STANDS_NOT_SEEN] = "UNKNOWN",
+		[STANDS_KEPT] = "KEPT",
 	};
 
 	return words[s];
@@ -57,6 +59,7 @@ enum tone standing_tone(enum standing s)
 	case STANDS_WAITING:
 	case STANDS_DELIVERED:
 	case STANDS_ON_ITS_WAY:
+	case STANDS_KEPT:
 		return TONE_WAIT;
 	case STANDS_UNKNOWN:
 	case STANDS_NOT_SEEN:
@@ -147,6 +150,30 @@ static void put_exchange(struct buf *out, const struct msg *m)
 
 /* --- one sentence for each standing --- */
 
+/* Whether anybody will come for it. */
+static void put_readers(struct buf *out, const struct finding *f)
+{
+	bool log = f->message->row.dest == DEST_LOG;
+
+	if (f->consumers) {
+		buf_puts(out, ", though ");
+		put_process(out, f->consumer);
+		if (f->consumers > 1)
+			buf_printf(out, " and %u more %s", f->consumers - 1,
+				log ? "are members" : "are subscribed");
+		else
+			buf_puts(out, log ? " is a member" : " is subscribed");
+	} else if (!f->queue_taken_ns) {
+		return;
+	} else if (f->queue_taken_by && f->queue_taken_by->exit_ns) {
+		buf_puts(out, f->message->row.dest == DEST_ROUTED && settles_by_taking(&f->message->row)
+				      ? "; that process ended"
+				      : "; that process ended, nobody reads from it now");
+	} else if (!settles_by_taking(&f->message->row)) {
+		buf_puts(out, log ? "; nobody reads for it now" : "; nobody is subscribed now");
+	}
+}
+
 static void put_queue_life(struct buf *out, const struct answer *a, const struct finding *f)
 {
 	const char *queue = f->copy->queue;
@@ -161,16 +188,37 @@ static void put_queue_life(struct buf *out, const struct answer *a, const struct
 		buf_puts(out, ", by ");
 		put_process(out, f->queue_taken_by);
 	}
-	if (f->consumers) {
-		buf_puts(out, ", though ");
-		put_process(out, f->consumer);
-		if (f->consumers > 1)
-			buf_printf(out, " and %u more are subscribed", f->consumers - 1);
-		else
-			buf_puts(out, " is subscribed");
-	} else if (f->queue_taken_ns) {
-		buf_puts(out, "; nobody is subscribed now");
-	}
+	put_readers(out, f);
+}
+
+/* ": last committed offset 1043, read up to 1045" */
+static void put_position(struct buf *out, const struct finding *f)
+{
+	const struct row *r = &f->message->row;
+	bool more = *f->taken_mid && strcmp(f->taken_mid, f->settled_mid);
+
+	if (*f->settled_mid)
+		buf_printf(out, ": last %s %s %s", ack_word(r), mid_word(r), f->settled_mid);
+	if (more && *f->settled_mid)
+		buf_printf(out, ", read up to %s", f->taken_mid);
+	else if (more)
+		buf_printf(out, ": read up to %s %s, nothing %s", mid_word(r), f->taken_mid, ack_word(r));
+}
+
+static void put_place(struct buf *out, const struct finding *f)
+{
+	bool log = f->message->row.dest == DEST_LOG;
+	char text[40];
+
+	if (!f->ahead)
+		buf_puts(out, log ? "next to be read" : "first in line");
+	else
+		buf_printf(out, "behind %s %s%s", fmt_count(text, sizeof(text), f->ahead),
+			f->ahead == 1 ? "other" : "others", f->ahead >= AHEAD_MAX ? " or more" : "");
+	if (!log || !*f->message->row.log)
+		return;
+	buf_printf(out, " in %s", f->message->row.log);
+	put_position(out, f);
 }
 
 static void put_waiting(struct buf *out, const struct answer *a, const struct finding *f)
@@ -180,16 +228,19 @@ static void put_waiting(struct buf *out, const struct answer *a, const struct fi
 	if (f->since_ns)
 		buf_printf(out, "%s, ", fmt_age(text, sizeof(text), f, f->since_ns));
 	if (f->copy->state == STATE_REQUEUED) {
-		buf_puts(out, f->copy->settle == SETTLE_LOST ? "after the connection of " : "given back by ");
+		bool lost = f->copy->settle == SETTLE_LOST, log = f->message->row.dest == DEST_LOG;
+
+		buf_puts(out, !lost ? "given back by "
+			      : log ? "not settled when "
+				    : "after the connection of ");
 		put_process(out, f->copy->consumer);
 		buf_printf(out, "%s delivery %" PRIu32 ", ",
-			f->copy->settle == SETTLE_LOST ? " ended during" : " after", f->copy->deliveries);
+			!lost ? " after"
+			: log ? " ended during"
+			      : " ended during",
+			f->copy->deliveries);
 	}
-	if (!f->ahead)
-		buf_puts(out, "first in line");
-	else
-		buf_printf(out, "behind %s %s%s", fmt_count(text, sizeof(text), f->ahead),
-			f->ahead == 1 ? "other" : "others", f->ahead >= AHEAD_MAX ? " or more" : "");
+	put_place(out, f);
 	put_queue_life(out, a, f);
 }
 
@@ -226,10 +277,13 @@ static void put_done(struct buf *out, const struct finding *f)
 		buf_puts(out, "the group is past it; who took it was not seen");
 		return;
 	}
-	buf_printf(out, "%s by ", c->settle == SETTLE_AUTO ? "taken" : ack_word(&f->message->row));
+	buf_printf(out, "%s by ",
+		c->settle != SETTLE_AUTO               ? ack_word(&f->message->row)
+		: f->message->row.dest == DEST_CHANNEL ? "received"
+						       : "taken");
 	put_process(out, c->consumer);
 	if (c->settle == SETTLE_AUTO)
-		buf_puts(out, ", which does not ack");
+		buf_puts(out, settles_by_taking(&f->message->row) ? "" : ", which does not ack");
 	else if (c->settled_ns && c->delivered_ns)
 		buf_printf(out, " %s after delivery",
 			fmt_held(text, sizeof(text), c->settled_ns - c->delivered_ns));
@@ -246,6 +300,11 @@ static void put_rejected(struct buf *out, const struct finding *f)
 	put_process(out, f->copy->consumer);
 	put_delivery_number(out, f->copy);
 	put_ago(out, f, f->since_ns);
+	if (f->message->row.dest == DEST_LOG) {
+		buf_printf(out, "; %s does not get it again, it stays in ", f->copy->queue);
+		put_log(out, &f->message->row);
+		return;
+	}
 	switch (f->target) {
 	case DEAD_TARGET_NONE:
 		buf_printf(out, "; dropped: %s has no dead-letter exchange", f->copy->queue);
@@ -286,7 +345,13 @@ static void put_dead_place(struct buf *out, struct judge *j, const struct msg *d
 			buf_printf(out, "%s in %s", standing_json(f.kind), f.copy->queue);
 		}
 	}
-	if (out->n == start) {
+	if (out->n == start && dead->row.dest == DEST_LOG) {
+		buf_puts(out, "in ");
+		put_destination(out, &dead->row);
+		buf_puts(out, *dead->row.mid ? ", " : "");
+		put_broker_id(out, &dead->row);
+		buf_puts(out, ", which no group was seen to read");
+	} else if (out->n == start) {
 		buf_puts(out, "to ");
 		put_exchange(out, dead);
 		buf_puts(out, ", where it ended is not known");
@@ -367,13 +432,25 @@ static void put_of_unrouted(struct buf *out, const struct finding *f)
 			buf_printf(out, "by the broker (%" PRIu32 "): ", f->message->code);
 		else
 			buf_puts(out, "by the broker: ");
-		buf_puts(out, r->flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
+		if (*f->refusal)
+			text_safe(out, span_str(f->refusal));
+		else
+			buf_puts(out,
+				r->flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
 		break;
 	case STANDS_PURGED:
-		buf_printf(out, "deleted from %s", *r->log ? r->log : "its stream");
+		buf_puts(out, "deleted from ");
+		put_log(out, r);
+		break;
+	case STANDS_KEPT:
+		buf_puts(out, "in ");
+		put_log(out, r);
+		if (f->since_ns)
+			buf_printf(out, " for %s", fmt_age(text, sizeof(text), f, f->since_ns));
+		buf_puts(out, "; no group was seen that reads it");
 		break;
 	case STANDS_NOT_SEEN:
-		buf_puts(out, r->dest == DEST_LOG ? "kept there; no group was seen that reads it"
+		buf_puts(out, r->dest == DEST_LOG ? "the broker has it; no group was seen that reads it"
 						  : "the broker passed it on; to whom was not seen");
 		break;
 	case STANDS_ON_ITS_WAY:
@@ -456,10 +533,13 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 		put_ago(out, f, f->since_ns);
 		break;
 	case STANDS_PURGED:
-		if (f->message->row.dest == DEST_LOG)
-			buf_printf(out, "it was deleted from %s, or that was", f->message->row.log);
-		else
+		if (f->message->row.dest == DEST_LOG) {
+			buf_puts(out, "deleted from ");
+			put_log(out, &f->message->row);
+			buf_puts(out, f->copy->deliveries ? "" : " before this group took it,");
+		} else {
 			buf_printf(out, "%s was purged or deleted", f->copy->queue);
+		}
 		put_ago(out, f, f->since_ns);
 		break;
 	default:
@@ -576,8 +656,16 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op)
 {
 	put_clock(out, a, op->ts_ns);
-	buf_printf(out, "  %-8s ", op->kind == OP_SETTLE ? settle_name(op->settle) : op_kind_name(op->kind));
+	buf_printf(out, "  %-8s ",
+		op->flags & OPF_REPORTED ? "told"
+		: op->kind == OP_SETTLE  ? settle_name(op->settle)
+					 : op_kind_name(op->kind));
 	put_process(out, op->who);
+	if (op->flags & OPF_REPORTED)
+		buf_printf(out, " by the broker: %s",
+			op->kind == OP_RECEIVE  ? "pending"
+			: op->kind == OP_SETTLE ? settle_name(op->settle)
+						: op_kind_name(op->kind));
 	if (op->tid && op->who && op->tid != op->who->pid)
 		buf_printf(out, ", thread %" PRIu32, op->tid);
 	if (op->connection)
@@ -718,7 +806,10 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		json_kv_int(j, "ahead", (int64_t)f->ahead);
 		json_time(j, "last_delivery", f->queue_taken_ns);
 		json_kv_int(j, "subscriptions", f->consumers);
+		json_text(j, "group_settled", f->settled_mid);
+		json_text(j, "group_read", f->taken_mid);
 	}
+	json_text(j, "refusal", f->refusal);
 	if (f->kind == STANDS_DEAD_LETTERED || f->kind == STANDS_RETRIED)
 		json_text(j, "reason", f->reason);
 	if (f->kind == STANDS_RETRIED) {

@@ -327,11 +327,15 @@ static void add_serial(struct correlator *c, struct pending *pd, const struct un
 		k->evidence |= EV_SERIAL;
 }
 
-static int start_sending(struct correlator *c, struct process *p)
+static int start_sending(struct correlator *c, struct process *p, const struct unit *u)
 {
+	struct inop *last = u && u->last_taken ? map_ptr(&c->inops, u->last_taken) : NULL;
 	int err = 0;
 
 	p->sends = true;
+	/* what it took last and needs no settlement: a request that it answers */
+	if (last && last->settled_ns)
+		err = values_watch(c, p, last);
 	list_for_each (&p->inops, n)
 		if (!err)
 			err = values_watch(c, p, list_entry(n, struct inop, of_process));
@@ -381,13 +385,13 @@ int cause_sent(struct correlator *c, struct opctx *x, struct message *m)
 
 	if (!p || m->pending)
 		return travel_link(c, m);
+	u = unit_get(c, p->id, x->unit);
 	if (!p->sends)
-		err = start_sending(c, p);
+		err = start_sending(c, p, u);
 	if (!err && c->npending >= MAX_PENDING)
 		err = decide(c, list_first(&c->pending, struct pending, aging), NULL);
 	if (err)
 		return err;
-	u = unit_get(c, p->id, x->unit);
 	pd = pending_new(c, x, u, m);
 	if (!pd)
 		return -ENOMEM;

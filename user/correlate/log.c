@@ -697,7 +697,6 @@ static int delete_copy(struct correlator *c, struct opctx *x, struct copy *cp)
 static int delete_message(struct correlator *c, struct opctx *x, struct message *m)
 {
 	m->own = STATE_PURGED;
-	list_del(&m->of_journal); /* not looked at again by what trims the journal with every send */
 	for (struct copy *cp = m->copies; cp; cp = cp->next)
 		delete_copy(c, x, cp);
 	message_touch(c, m);
@@ -708,7 +707,6 @@ int log_delete(struct correlator *c, struct opctx *x)
 {
 	struct journal *j = journal_find(c, x->space, x->op->log);
 	struct message *m;
-	unsigned beyond = 0;
 	uint64_t at[2];
 
 	if (!j)
@@ -721,12 +719,8 @@ int log_delete(struct correlator *c, struct opctx *x)
 		return 0;
 	list_for_each (&j->messages, n) {
 		m = list_entry(n, struct message, of_journal);
-		if (before(m, at)) {
-			beyond = 0;
+		if (before(m, at) && m->own != STATE_PURGED)
 			delete_message(c, x, m);
-		} else if (++beyond > MAX_DISORDER) {
-			break;
-		}
 	}
 	return 0;
 }
@@ -742,6 +736,30 @@ static void topic_gone(struct correlator *c, struct opctx *x)
 	list_for_each (&t->journals, j)
 		list_for_each (&list_entry(j, struct journal, of_topic)->messages, k)
 			delete_message(c, x, list_entry(k, struct message, of_journal));
+}
+
+/* A new group that begins at a position gets what its topic holds from there on. */
+static int begin_at(struct correlator *c, struct opctx *x, struct queue *q)
+{
+	uint64_t at[2];
+	int err = 0;
+
+	if (q->declared || !q->filter || !read_mid(x->op->mid, at))
+		return 0;
+	list_for_each (&q->topic->journals, n)
+		list_for_each (&list_entry(n, struct journal, of_topic)->messages, k) {
+			struct message *m = list_entry(k, struct message, of_journal);
+
+			if (err || !m->sent_ns || !m->mid || m->own == STATE_PURGED ||
+				m->own == STATE_RETURNED || (m->flags & OPF_TX && m->own == STATE_SENT) ||
+				before(m, at) || copy_find(m, q) ||
+				!subject_matches(str_span(q->filter), str_span(m->exchange)))
+				continue;
+			if (!copy_new(c, m, q, COPY_BY_GROUP, STATE_QUEUED, m->sent_ns))
+				err = -ENOMEM;
+			message_touch(c, m);
+		}
+	return err;
 }
 
 int log_topology(struct correlator *c, struct opctx *x)
@@ -761,6 +779,9 @@ int log_topology(struct correlator *c, struct opctx *x)
 		if (x->op->kind == OP_QUEUE_DELETE)
 			return queue_gone(c, q, x->op->ts_ns);
 		queue_alive(c, q);
+		err = begin_at(c, x, q);
+		if (err)
+			return err;
 		q->declared = true;
 		return queue_row(c, q, x->op->ts_ns);
 	default:

@@ -297,9 +297,17 @@ static bool matches(struct routing *r, struct binding *b)
 
 static void visit_default(struct routing *r)
 {
+	const struct proto *p = proto_of(r->c, r->s->broker->proto);
+
 	for (unsigned i = 0; i < r->nkeys; i++) {
 		struct queue *q = queue_find(r->c, r->s, r->keys[i]);
 
+		if (p && p->queue_by_send && r->keys[i].n) {
+			r->err = queue_get(r->c, r->s, r->keys[i], &q);
+			if (r->err)
+				return;
+			queue_alive(r->c, q);
+		}
 		if (q)
 			reach(r, q);
 		if (!q || q->stale || q->deleted)

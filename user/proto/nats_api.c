@@ -138,16 +138,41 @@ static enum ack_policy policy_of(struct span config)
 	return span_is(p, "\"explicit\"") ? ACK_EXPLICIT : ACK_UNKNOWN;
 }
 
-/* The filter subject, if there is exactly one. */
+/* The filter subject, if there is exactly one; ">" where there is none, so that it gets all. */
 static struct span only_filter(struct span config, char *buf, size_t n)
 {
 	struct span list = nats_json_get(config, "filter_subjects"), first, second;
+	struct span one = nats_json_get(config, "filter_subject");
 
+	if (!list.n && (!one.n || span_is(one, "\"\"")))
+		return SPAN_LIT(">");
 	if (!list.n)
-		return nats_json_text(nats_json_get(config, "filter_subject"), buf, n);
+		return nats_json_text(one, buf, n);
 	if (!nats_json_item(&list, &first) || nats_json_item(&list, &second))
 		return SPAN_EMPTY;
 	return nats_json_text(first, buf, n);
+}
+
+static struct span number(struct nats *st, uint64_t n)
+{
+	int k = snprintf(st->number, sizeof(st->number), "%llu", (unsigned long long)n);
+
+	return span_of(st->number, (size_t)k);
+}
+
+/* From which sequence on a new consumer gets what is in the stream already; "" what comes only, or not known.
+ */
+static struct span begins_at(struct nats *st, struct span config)
+{
+	struct span p = nats_json_get(config, "deliver_policy");
+	uint64_t seq;
+
+	if (span_is(p, "\"all\""))
+		return SPAN_LIT("0");
+	if (span_is(p, "\"by_start_sequence\"") &&
+		nats_json_u64(nats_json_get(config, "opt_start_seq"), &seq))
+		return number(st, seq);
+	return SPAN_EMPTY;
 }
 
 static void consumer_learn(struct js_consumer *c, struct span config, struct span filter)
@@ -163,6 +188,9 @@ static void consumer_learn(struct js_consumer *c, struct span config, struct spa
 	c->max_pending = 0;
 	if (nats_json_u64(nats_json_get(config, "max_ack_pending"), &n) && n <= UINT32_MAX)
 		c->max_pending = (uint32_t)n;
+	c->max_deliver = 0;
+	if (nats_json_u64(nats_json_get(config, "max_deliver"), &n) && n <= UINT32_MAX)
+		c->max_deliver = (uint32_t)n;
 }
 
 static void consumer_is(struct nats *st, struct span reply, bool shows)
@@ -187,6 +215,8 @@ static void consumer_is(struct nats *st, struct span reply, bool shows)
 	op.args = config;
 	if (shows)
 		op.flags |= OPF_PASSIVE;
+	else
+		op.mid = begins_at(st, config);
 	op.flags |= nats_json_get(config, "durable_name").n ? OPF_DURABLE : OPF_AUTO_DELETE;
 	if (c && c->policy == ACK_NONE)
 		op.flags |= OPF_NO_ACK;
@@ -199,13 +229,6 @@ static void each(struct nats *st, struct span list, void (*fn)(struct nats *, st
 
 	for (size_t i = 0; i < LIST_MAX && nats_json_item(&list, &item); i++)
 		fn(st, item, true);
-}
-
-static struct span number(struct nats *st, uint64_t n)
-{
-	int k = snprintf(st->number, sizeof(st->number), "%llu", (unsigned long long)n);
-
-	return span_of(st->number, (size_t)k);
 }
 
 /* A purge up to a sequence, or of all that there was: as far as we know. One by subject, or one that keeps

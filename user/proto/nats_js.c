@@ -197,6 +197,22 @@ static struct span delay_text(struct nats *st, struct span json)
 	return span_of(st->words, (size_t)n);
 }
 
+/* Given back on the last delivery that the consumer allows: the server does not deliver it again. It tells so
+ * only those who listen to its advisories. */
+static void given_up(struct nats *st, struct op op, const struct js_consumer *c, const struct js_ack *ack)
+{
+	int n;
+
+	if (!c->max_deliver || ack->delivered < c->max_deliver)
+		return;
+	n = snprintf(st->words, sizeof(st->words), "max deliveries %u", c->max_deliver);
+	op.settle = SETTLE_REJECT;
+	op.text = span_of(st->words, (size_t)n);
+	op.ref = 0;
+	op.flags |= OPF_BY_BROKER;
+	nats_emit(st, &op);
+}
+
 static void acknowledge(struct nats *st, const struct nats_msg *m, const struct js_ack *ack)
 {
 	struct op op = nats_op(OP_SETTLE, DEST_LOG);
@@ -228,6 +244,8 @@ static void acknowledge(struct nats *st, const struct nats_msg *m, const struct 
 						     (unsigned long long)ack->seq_n + 1));
 	}
 	nats_emit(st, &op);
+	if (op.settle == SETTLE_REQUEUE && c)
+		given_up(st, op, c, ack);
 }
 
 /* --- publishes that are no messages --- */

@@ -29,7 +29,8 @@ struct js_consumer {
 	struct list lru;
 	enum ack_policy policy;
 	uint32_t max_pending;
-	uint64_t told; /* hash of the configuration that was told last */
+	uint32_t max_deliver; /* 0: no limit, or not known */
+	uint64_t told;        /* hash of the configuration that was told last */
 	uint16_t filter_n;
 	char filter[256]; /* its filter subject, if it has exactly one */
 };

@@ -82,6 +82,7 @@ struct proto_words {
 
 struct proto {
 	enum proto_id id;
+	bool queue_by_send;    /* a queue comes to be by what is sent to it (Redis lists) */
 	const char *name;      /* "amqp091" */
 	const char *otel_name; /* OpenTelemetry's messaging.system: "rabbitmq" */
 	struct proto_words words;

@@ -595,6 +595,7 @@ const struct proto proto_redis = {
 	.id = PROTO_REDIS,
 	.name = "redis",
 	.otel_name = "redis",
+	.queue_by_send = true,
 	.words = {.queue = "list"},
 	.probe = redis_probe,
 	.shared_new = redis_shared_new,

@@ -10,9 +10,10 @@
 
 #include "base/hash.h"
 
-#define STEPS     8
-#define OCTAVES   44 /* up to 2^44 us: half a year */
-#define TICK_ROWS 4096
+#define STEPS      8
+#define OCTAVES    44 /* up to 2^44 us: half a year */
+#define TICK_ROWS  4096
+#define TAKERS_MAX 16
 
 struct histogram {
 	uint32_t n[OCTAVES * STEPS];
@@ -25,6 +26,8 @@ struct tally {
 	uint64_t broker;
 	int64_t from_ns, to_ns;
 	struct histogram *queue_time, *consumer_time;
+	uint64_t takers[TAKERS_MAX]; /* processes */
+	unsigned takers_n;
 };
 
 struct collector {
@@ -178,13 +181,27 @@ struct copy_times {
 	enum msg_state state;
 	int64_t queued, first_delivered, delivered, settled;
 	uint32_t deliveries;
+	uint64_t consumer;
 };
+
+/* Who asks for each message (pops, XREADGROUP, basic.get) has no subscription. */
+static void note_taker(struct tally *t, const struct copy_times *k)
+{
+	if (!k->consumer || !in_window(t, k->delivered))
+		return;
+	for (unsigned i = 0; i < t->takers_n; i++)
+		if (t->takers[i] == k->consumer)
+			return;
+	if (t->takers_n < TAKERS_MAX)
+		t->takers[t->takers_n++] = k->consumer;
+}
 
 static int count_copy(struct tally *t, const struct copy_times *k)
 {
 	struct queue_row *r = &t->row;
 	int err = 0;
 
+	note_taker(t, k);
 	r->in += in_window(t, k->queued);
 	r->out += k->state != STATE_QUEUED && k->state != STATE_REQUEUED && k->state != STATE_DELIVERED &&
 		  in_window(t, k->settled);
@@ -213,7 +230,7 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 		"SELECT "
 		"m.broker,m.vhost,c.queue,c.state,c.queued_ns,c.first_delivered_ns,c.delivered_ns,c.settled_"
 		"ns,"
-		"c.deliveries FROM copy c JOIN message m ON m.id=c.message",
+		"c.deliveries,c.consumer FROM copy c JOIN message m ON m.id=c.message",
 		&st, c->e);
 	int more = 0;
 
@@ -225,6 +242,7 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 			.delivered = cat_time(st, 6),
 			.settled = cat_time(st, 7),
 			.deliveries = (uint32_t)sqlite3_column_int64(st, 8),
+			.consumer = cat_id(st, 9),
 		};
 
 		if (++*ret_n % TICK_ROWS == 0 && c->o->tick && !c->o->tick(c->o->ctx, *ret_n)) {
@@ -244,6 +262,39 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 			err = count_copy(last, &k);
 		if (err == -ENOMEM)
 			err_set(c->e, err, "out of memory");
+	}
+	sqlite3_finalize(st);
+	return err ? err : more;
+}
+
+/* What a topic or stream keeps for groups that nobody has seen would be invisible otherwise. */
+static int count_kept(struct collector *c)
+{
+	sqlite3_stmt *st = NULL;
+	int err = cat_prepare(c->s,
+		"SELECT m.broker,v.text,CASE WHEN m.routing_key THEN x.text ELSE l.text "
+		"END,m.sent_ns,m.first_ns"
+		" FROM message m JOIN name v ON v.id=m.vhost JOIN name x ON x.id=m.exchange JOIN name l ON "
+		"l.id=m.log"
+		" WHERE m.dest=1 AND m.mid<>'' AND m.state NOT IN (0,3,11)"
+		" AND NOT EXISTS (SELECT 1 FROM copy c WHERE c.message=m.id)",
+		&st, c->e);
+	int more = 0;
+
+	while (!err && (more = cat_step(c->s, st, c->e)) > 0) {
+		int64_t ns = cat_time(st, 3) ? cat_time(st, 3) : cat_time(st, 4);
+		struct tally *t;
+
+		err = tally_of(c, cat_id(st, 0), cat_span(st, 1), cat_span(st, 2), &t);
+		if (err == -ENOMEM)
+			err_set(c->e, err, "out of memory");
+		if (err || !t)
+			continue;
+		t->row.no_group = true;
+		t->row.in += in_window(t, ns);
+		t->row.waiting++;
+		if (!t->row.oldest_ns || ns < t->row.oldest_ns)
+			t->row.oldest_ns = ns;
 	}
 	sqlite3_finalize(st);
 	return err ? err : more;
@@ -303,8 +354,21 @@ static int add_consumers(struct collector *c)
 	return err ? err : more;
 }
 
-static void finish(struct tally *t)
+static void add_takers(struct collector *c, struct tally *t)
 {
+	for (unsigned i = 0; i < t->takers_n && !t->row.consumers; i++) {
+		const struct who *who = names_who(c->names, t->takers[i]);
+
+		if (!who || who->exit_ns)
+			continue;
+		t->row.takers++;
+		add_service(&t->row, *who->service ? who->service : "not known");
+	}
+}
+
+static void finish(struct collector *c, struct tally *t)
+{
+	add_takers(c, t);
 	if (t->queue_time) {
 		t->row.has_queue_time = true;
 		t->row.queue_p50 = percentile(t->queue_time, 50);
@@ -343,6 +407,8 @@ int queues__new(struct store *s, const struct queues_opts *o, struct queues **re
 	if (!err)
 		err = count_copies(c, &a->q.copies);
 	if (!err)
+		err = count_kept(c);
+	if (!err)
 		err = add_declared(c);
 	if (!err)
 		err = add_consumers(c);
@@ -355,7 +421,7 @@ int queues__new(struct store *s, const struct queues_opts *o, struct queues **re
 		return err;
 	}
 	for (size_t i = 0; i < c->n; i++) {
-		finish(c->tallies[i]);
+		finish(c, c->tallies[i]);
 		a->q.rows[i] = c->tallies[i]->row;
 	}
 	a->q.n = c->n;

@@ -12,12 +12,14 @@
 struct queue_row {
 	const char *name, *vhost, *broker;
 	bool deleted;
+	bool no_group; /* a topic or stream that no group is known to read: what waits is what it keeps */
 	struct watched watched; /* of its broker: as of its end all this holds */
 	uint64_t in, out;       /* copies that came, and that were settled, within the window */
 	double window_s;
 	uint64_t waiting, unsettled, redelivered, dead;
 	int64_t oldest_ns;  /* since when the oldest waits, 0 none */
 	unsigned consumers; /* subscriptions that were not seen to end */
+	unsigned takers;    /* without any: processes that took something within the window and still run */
 	struct {
 		const char *service;
 		unsigned n;

@@ -322,7 +322,12 @@ static bool row_waits(enum msg_state s)
 
 const char *row_label(const struct row *r)
 {
-	return *r->type || r->dest == DEST_LOG ? r->type : r->routing_key;
+	const struct proto *p = *r->type ? NULL : proto_by_id(r->proto);
+
+	/* A partition's number or a list's name say where it is, not what. */
+	if (*r->type || r->dest == DEST_LOG || (!*r->exchange && p && p->queue_by_send))
+		return r->type;
+	return r->routing_key;
 }
 
 const char *row_state(const struct row *r)

@@ -6,7 +6,8 @@
 
 #include "base/hash.h"
 
-#define MAX_HOPS 64 /* dead letters followed: a retry a minute, for an hour */
+#define REFUSAL_AMONG 16 /* operations of a message that was refused, looked at for why */
+#define MAX_HOPS      64 /* dead letters followed: a retry a minute, for an hour */
 
 /* What was asked about a queue before. */
 struct queue_facts {
@@ -26,7 +27,7 @@ struct judge {
 	int64_t now_ns;
 	struct map queues;  /* hash of broker, vhost, name -> struct queue_facts * */
 	struct map watched; /* broker -> struct watched * */
-	sqlite3_stmt *ahead, *taken, *same_place, *consumers, *declared;
+	sqlite3_stmt *ahead, *taken, *same_place, *consumers, *declared, *position;
 };
 
 int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struct judge **ret, struct err *e)
@@ -45,7 +46,8 @@ int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struc
 		"SELECT count(*) FROM (SELECT 1 FROM copy c JOIN message m ON m.id=c.message JOIN name v ON "
 		"v.id=m.vhost"
 		" WHERE c.queue=(SELECT id FROM name WHERE text=?1) AND c.state IN (4,5,7) AND c.state<>5"
-		" AND c.queued_ns<?2 AND m.broker IS ?3 AND v.text=?4 LIMIT ?5)",
+		" AND c.queued_ns<?2 AND m.broker IS ?3 AND v.text=?4"
+		" AND (?6 IS NULL OR m.log=(SELECT id FROM name WHERE text=?6)) LIMIT ?5)",
 		&j->ahead, e);
 	if (!err)
 		err = cat_prepare(j->s,
@@ -67,6 +69,16 @@ int judge__new(struct loader *l, const struct coverage *c, int64_t now_ns, struc
 			"SELECT declared,dead_letter_exchange FROM queue WHERE name=?1 AND broker=?2 AND "
 			"vhost=?3",
 			&j->declared, e);
+	if (!err)
+		err = cat_prepare(j->s,
+			"SELECT c.state,m.mid FROM copy c JOIN message m ON m.id=c.message"
+			" WHERE c.queue=(SELECT id FROM name WHERE text=?1) AND c.queued_ns<=?2 AND m.broker "
+			"IS ?3"
+			" AND m.vhost=(SELECT id FROM name WHERE text=?4) AND m.log=(SELECT id FROM name "
+			"WHERE "
+			"text=?5)"
+			" AND m.id<>?6 ORDER BY c.queued_ns DESC,m.id DESC LIMIT ?7",
+			&j->position, e);
 	if (err) {
 		judge__free(j);
 		return err;
@@ -90,6 +102,7 @@ void judge__free(struct judge *j)
 	sqlite3_finalize(j->same_place);
 	sqlite3_finalize(j->consumers);
 	sqlite3_finalize(j->declared);
+	sqlite3_finalize(j->position);
 	free(j);
 }
 
@@ -235,6 +248,33 @@ int judge_watched(struct judge *j, const struct msg *m, struct watched *ret, str
 
 /* --- copies --- */
 
+/* How far the group has come in this message's partition or stream: back from the message to what it has. */
+static int read_position(
+	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *v, struct err *e)
+{
+	int more;
+
+	bind_text(j->position, 1, c->queue);
+	sqlite3_bind_int64(j->position, 2, c->queued_ns);
+	bind_known(j->position, 3, m->broker);
+	bind_text(j->position, 4, m->row.vhost);
+	bind_text(j->position, 5, m->row.log);
+	sqlite3_bind_int64(j->position, 6, (int64_t)m->row.id);
+	sqlite3_bind_int64(j->position, 7, AHEAD_MAX);
+	while ((more = cat_step(j->s, j->position, e)) > 0) {
+		enum msg_state state = cat_state(j->position, 0);
+
+		if ((state == STATE_DELIVERED || state == STATE_ACKED) && !*v->taken_mid)
+			cat_text(j->position, 1, v->taken_mid, sizeof(v->taken_mid));
+		if (state != STATE_ACKED)
+			continue;
+		cat_text(j->position, 1, v->settled_mid, sizeof(v->settled_mid));
+		break;
+	}
+	sqlite3_reset(j->position);
+	return more < 0 ? more : 0;
+}
+
 static int judge_waiting(
 	struct judge *j, const struct msg *m, const struct msg_copy *c, struct finding *v, struct err *e)
 {
@@ -254,11 +294,16 @@ static int judge_waiting(
 	bind_known(j->ahead, 3, m->broker);
 	bind_text(j->ahead, 4, m->row.vhost);
 	sqlite3_bind_int64(j->ahead, 5, AHEAD_MAX);
+	/* a group is as far in one partition as it is, whatever it has left of others */
+	sqlite3_bind_text(
+		j->ahead, 6, m->row.dest == DEST_LOG && *m->row.log ? m->row.log : NULL, -1, SQLITE_STATIC);
 	more = cat_step(j->s, j->ahead, e);
 	if (more > 0)
 		v->ahead = cat_id(j->ahead, 0);
 	sqlite3_reset(j->ahead);
-	return more < 0 ? more : 0;
+	if (more < 0)
+		return more;
+	return m->row.dest == DEST_LOG && *m->row.log ? read_position(j, m, c, v, e) : 0;
 }
 
 static bool on_reason(void *ctx, const struct field *f)
@@ -404,6 +449,14 @@ int judge_copy(
 	return 0;
 }
 
+static void on_refusal(void *ctx, const struct msg_op *op)
+{
+	struct finding *v = ctx;
+
+	if (op->kind == OP_CONFIRM && op->flags & OPF_NEGATIVE && op->text.n)
+		snprintf(v->refusal, sizeof(v->refusal), SPAN_FMT, SPAN_ARG(op->text));
+}
+
 int judge_message(struct judge *j, const struct msg *m, struct finding *ret, struct err *e)
 {
 	struct finding v = {.message = m, .since_ns = m->row.when_ns};
@@ -420,10 +473,15 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 		v.kind = STANDS_RETURNED;
 	else if (m->routes == ROUTES_DECLARED)
 		v.kind = STANDS_DROPPED;
+	else if (m->row.dest == DEST_LOG && *m->row.mid && m->row.state != STATE_UNKNOWN)
+		v.kind = STANDS_KEPT;
 	else if (m->row.state == STATE_CONFIRMED || m->row.flags & MSGF_CONFIRMED)
 		v.kind = STANDS_NOT_SEEN;
 	else if (m->row.state == STATE_SENT)
 		v.kind = STANDS_ON_ITS_WAY;
+	/* words that cannot be read are left out */
+	if (v.kind == STANDS_REFUSED)
+		loader_operations(j->l, m, REFUSAL_AMONG, on_refusal, &v, e);
 	judge_replay(j, &v);
 	*ret = v;
 	return 0;

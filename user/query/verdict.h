@@ -25,6 +25,7 @@ enum standing {
 	STANDS_DROPPED,    /* it reached no queue: nothing is bound for it */
 	STANDS_ON_ITS_WAY, /* sent, and nothing more was seen */
 	STANDS_NOT_SEEN,   /* the broker has it; where it put it was not seen */
+	STANDS_KEPT,       /* in its topic or stream, of which no group is known to read */
 };
 
 /* What is known of a dead-letter exchange when a copy was rejected. */
@@ -48,11 +49,15 @@ struct finding {
 	const struct who *queue_taken_by;
 	unsigned consumers;         /* subscriptions to the queue that were not seen to end */
 	const struct who *consumer; /* one of them */
+	/* and in a topic or stream: the newest message before it that the group has settled, and the newest
+	 * that it has taken; "" none was seen */
+	char settled_mid[48], taken_mid[48];
 	/* STANDS_DEAD_LETTERED, STANDS_RETRIED */
 	struct msg *dead;              /* what it became; NULL: not seen */
 	const struct msg *end_message; /* the last that became of it, and its copy */
 	const struct msg_copy *end;
-	char reason[24]; /* the broker's word: rejected, expired, maxlen, delivery_limit; "" not seen */
+	char reason[24];   /* the broker's word: rejected, expired, maxlen, delivery_limit; "" not seen */
+	char refusal[160]; /* STANDS_REFUSED: the broker's words, "" none */
 	/* STANDS_REJECTED */
 	enum dead_target target;
 	/* what went wrong, or waits as a dead letter */

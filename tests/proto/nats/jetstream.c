@@ -206,8 +206,8 @@ static void flow_control(void)
 /* Replies whose requests were not seen: told by what they are; they are no messages in any case. */
 static void from_the_middle(void)
 {
-	EXPECT_MIDDLE("1 QDECLARE log q=C log=S passive durable {durable_name=C} {ack_policy=explicit}\n"
-		      "2 SUBSCRIBE log q=C consumer=8 log=S\n"
+	EXPECT_MIDDLE("1 QDECLARE log ex=> q=C log=S passive durable {durable_name=C} {ack_policy=explicit}\n"
+		      "2 SUBSCRIBE log ex=> q=C consumer=8 log=S\n"
 		      "3 RECEIVE log ex=a q=C consumer=8 log=S mid=5 delivery=1 size=1 body=x" TIME "\n"
 		      "4 SETTLE log q=C log=S mid=5 delivery=1 ref=3 ack\n",
 		MSG("_INBOX.c.1 1",
@@ -245,7 +245,7 @@ static void shared_between_connections(void)
 	}
 	CHECK(strstr(buf_cstr(&a.log), "QDECLARE"));
 	CHECK_STR(buf_cstr(&b.log),
-		"1 SUBSCRIBE log q=C consumer=8 log=S no-ack\n"
+		"1 SUBSCRIBE log ex=> q=C consumer=8 log=S no-ack\n"
 		"2 RECEIVE log ex=a q=C consumer=8 log=S mid=5 delivery=1 no-ack size=1 body=x" TIME "\n"
 		"3 SETTLE log q=C consumer=8 log=S mid=5 ref=2 auto\n"
 		"4 SUBSCRIBE log q=C consumer=8 log=S\n"

@@ -256,10 +256,10 @@ def listen():
 
     def filtered(info):
         c = info.config
-        return " ex=" + c.filter_subject if c.filter_subject else ""
+        return " ex=" + (c.filter_subject or ">")
 
     around(JetStreamManager, "add_consumer", None, lambda js, info, stream, *a, **kw:
-           notes.say("QDECLARE log%s q=%s log=%s", filtered(info), info.name, stream))
+           notes.say("QDECLARE log%s q=%s log=%s mid=0", filtered(info), info.name, stream))
     around(JetStreamManager, "delete_consumer", None, lambda js, ok, stream, name:
            notes.say("QDELETE log q=%s log=%s", name, stream))
 
@@ -334,7 +334,7 @@ async def stream(nc):
         await psub.fetch(1, timeout=0.3)
     except nats.errors.TimeoutError:
         pass
-    for seq in (2,):
+    for seq in (2, 2):  # the third nak says it, and the advisory
         notes.say("SETTLE log q=billing log=ORDERS mid=%d delivery=3 reject text=max deliveries 3 by-broker", seq)
     got = asyncio.Event()
 

@@ -50,7 +50,7 @@ async function main() {
 	await jsm.streams.add({ name: "SHOP", subjects: ["shop.>"] });
 	say("XDECLARE log ex=SHOP log=SHOP type=stream");
 	await jsm.consumers.add("SHOP", { durable_name: "work", ack_policy: AckPolicy.Explicit, filter_subject: "shop.in" });
-	say("QDECLARE log ex=shop.in q=work log=SHOP");
+	say("QDECLARE log ex=shop.in q=work log=SHOP mid=0");
 	// Pipelined: all are under way before the first is acknowledged.
 	const bodies = ["one", "two", "three", "four", "five"].map((t) => sc.encode(t));
 	const h = headers();

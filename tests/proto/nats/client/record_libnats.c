@@ -107,7 +107,7 @@ static void pull(jsCtx *js)
 	natsMsgList list;
 
 	must(js_PullSubscribe(&sub, js, "c.in", "puller", NULL, NULL, NULL), "pull subscribe");
-	printf("QDECLARE log ex=c.in q=puller log=C\n");
+	printf("QDECLARE log ex=c.in q=puller log=C mid=0\n");
 	for (int got = 0; got < 5;) {
 		must(natsSubscription_Fetch(&list, sub, 2, 2000, NULL), "fetch");
 		for (int i = 0; i < list.Count; i++, got++) {
@@ -131,7 +131,7 @@ static void push(jsCtx *js)
 			jsMsgMetaData *d;
 
 			must(natsMsg_GetMetaData(&d, m), "metadata");
-			printf("QDECLARE log ex=c.in q=%s log=C\nQDELETE log q=%s log=C\n", d->Consumer,
+			printf("QDECLARE log ex=c.in q=%s log=C mid=0\nQDELETE log q=%s log=C\n", d->Consumer,
 				d->Consumer);
 			jsMsgMetaData_Destroy(d);
 		}
