@@ -130,9 +130,10 @@ test: ## build everything and run every test; ends with "N passed, N failed"
 	$(Q)tools/setup test
 	$(Q)tests/run
 
-bench: ## throughput with and without tracing, ns in the kernel per call, CPU per message
+bench: ## each decoder beside tshark; throughput with and without tracing, ns in the kernel, CPU per message
 	$(Q)tools/setup
 	$(Q)$(MAKE) all workloads
+	$(Q)tests/bench/decoders
 	$(Q)tests/bench/run
 
 fuzz: fuzz-targets ## run every fuzz target, SECONDS=60 each

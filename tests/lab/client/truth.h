@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 struct truth {
 	const char *command, *server, *dest, *group, *prefix, *codec, *tx, *settle, *hold, *ready, *mode;
 	int n, partitions, warm;
-	bool plain;
+	bool plain, words;
 	size_t sizes[16], n_sizes;
 	time_t end;
 	FILE *log;
@@ -47,7 +48,7 @@ static struct truth truth_options(int argc, char **argv)
 		{"group", 1, 0, 'g'}, {"n", 1, 0, 'n'}, {"sizes", 1, 0, 'z'}, {"prefix", 1, 0, 'p'},
 		{"partitions", 1, 0, 'P'}, {"codec", 1, 0, 'c'}, {"plain", 0, 0, 'x'}, {"tx", 1, 0, 't'},
 		{"settle", 1, 0, 'S'}, {"hold", 1, 0, 'h'}, {"warm", 1, 0, 'w'}, {"ready", 1, 0, 'r'},
-		{"mode", 1, 0, 'm'}, {"patience", 1, 0, 'T'}, {0}};
+		{"mode", 1, 0, 'm'}, {"patience", 1, 0, 'T'}, {"words", 0, 0, 'W'}, {0}};
 	struct truth t = {.dest = "lab",
 		.group = "",
 		.prefix = "m",
@@ -116,6 +117,9 @@ static struct truth truth_options(int argc, char **argv)
 		case 'T':
 			t.end = time(NULL) + atoi(optarg);
 			break;
+		case 'W':
+			t.words = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -127,6 +131,27 @@ static struct truth truth_options(int argc, char **argv)
 		read_sizes(&t, sizes);
 	t.body = malloc(BODY_MAX + 1);
 	return t;
+}
+
+/* Text that compresses as orders do, three to one or so, not to nothing as padding does. */
+static void truth_words(char *at, char *end, uint32_t seed)
+{
+	static const char *const words[] = {
+		"customer ", "delivered ", "invoice ", "street ", "total ", "paid "};
+
+	while (at < end) {
+		size_t n;
+
+		seed = seed * 1103515245 + 12345;
+		if (seed >> 29 < 6) {
+			n = strlen(words[seed >> 29]);
+			memcpy(at, words[seed >> 29], n < (size_t)(end - at) ? n : (size_t)(end - at));
+			at += n;
+		} else {
+			for (n = 0; n < 6 && at < end; n++, at++)
+				*at = (char)('0' + (seed >> (8 + 3 * n)) % 10);
+		}
+	}
 }
 
 /* Body number @i in t->body; its size. */
@@ -142,6 +167,8 @@ static size_t truth_body(struct truth *t, int i)
 	if (size >= n + 2) {
 		memset(t->body, 'x', size);
 		memcpy(t->body, text, n);
+		if (t->words)
+			truth_words(t->body + n, t->body + size - 2, (uint32_t)i);
 		memcpy(t->body + size - 2, "\"}", 2);
 		return size;
 	}
