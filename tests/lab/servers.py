@@ -142,6 +142,11 @@ class Redis(Server):
 class Nats(Server):
     name = "nats-server"
 
+    def __init__(self, directory, first=None):
+        """@first: another one, already started, whose cluster it joins."""
+        super().__init__(directory)
+        self.first, self.route = first, None
+
     def missing(self):
         return None if self.binary() else "nats-server is not installed (make setup installs it)"
 
@@ -151,7 +156,17 @@ class Nats(Server):
 
     def prepare(self):
         with open(self.dir + "/nats.conf", "w") as f:
-            f.write("listen: 127.0.0.1:%d\nmax_payload: 8MB\njetstream { store_dir: \"%s/js\" }\n" % (self.port, self.dir))
+            f.write("listen: 127.0.0.1:%d\nmax_payload: 8MB\n" % self.port)
+            if self.route is None:
+                f.write("jetstream { store_dir: \"%s/js\" }\n" % self.dir)
+            else:
+                f.write("cluster { name: lab, listen: 127.0.0.1:%d, routes: [%s] }\n" % (
+                    self.route, "nats-route://127.0.0.1:%d" % self.first.route if self.first else ""))
+
+    def in_cluster(self):
+        """One of several without JetStream; to be called before start()."""
+        (self.route,) = broker.free_ports(1)
+        return self
 
     def argv(self):
         return [self.binary(), "-c", self.dir + "/nats.conf"]
@@ -179,17 +194,24 @@ class Kafka(Server):
         with open(self.dir + "/server.properties", "w") as f:
             f.writelines("%s=%s\n" % kv for kv in dict(self.lines, **more).items())
 
+    def __init__(self, directory, first=None):
+        """@first: another one, already started, whose cluster it joins."""
+        super().__init__(directory)
+        self.first = first
+
     def prepare(self):
-        (controller,) = broker.free_ports(1)
+        self.controller = self.first.controller if self.first else broker.free_ports(1)[0]
+        self.cluster = self.first.cluster if self.first else "".join(
+            random.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv") for _ in range(21)) + "A"
+        own = "" if self.first else ",CONTROLLER://127.0.0.1:%d" % self.controller
         self.configure(**{
-            "process.roles": "broker,controller", "node.id": 1,
-            "controller.quorum.voters": "1@127.0.0.1:%d" % controller,
-            "listeners": "PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d" % (self.address, controller),
+            "process.roles": "broker" if self.first else "broker,controller", "node.id": 2 if self.first else 1,
+            "controller.quorum.voters": "1@127.0.0.1:%d" % self.controller,
+            "listeners": "PLAINTEXT://%s%s" % (self.address, own),
             "controller.listener.names": "CONTROLLER", "log.dirs": self.dir + "/data",
             "share.coordinator.state.topic.num.partitions": 1,
             "share.coordinator.state.topic.replication.factor": 1, "share.coordinator.state.topic.min.isr": 1})
-        cluster = "".join(random.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv") for _ in range(21)) + "A"
-        r = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c",
+        r = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c",
                                      self.dir + "/server.properties"), cwd=self.dir, stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         if r.returncode:
