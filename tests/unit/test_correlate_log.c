@@ -274,6 +274,23 @@ static void pending_lists(void)
 	bench_end(&b);
 }
 
+/* The group of a read that was under way when we came is told by its acknowledgement. */
+static void named_by_settlement(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	fetch(&b, 3, "", NULL, "", "5-0", "", "one");
+	settle_named(&b, 4, "billing", "", "5-0", SETTLE_ACK, 0); /* somebody else's */
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, ""), "delivered");
+	settle_named(&b, 3, "billing", "", "5-0", SETTLE_ACK, 0);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_EQ(copies_of(&b, 1), 1);
+	bench_end(&b);
+}
+
 /* Stored by the broker while the transaction is open; what it becomes is told at its end. */
 static void transactions(void)
 {
@@ -677,6 +694,7 @@ int main(void)
 	RUN(pending_lists);
 	RUN(group_begins);
 	RUN(first_answer);
+	RUN(named_by_settlement);
 	RUN(transactions);
 	RUN(second_try);
 	RUN(told_by_others);

@@ -656,6 +656,19 @@ static int settle_one(struct correlator *c, struct opctx *x, struct copy *cp)
 	return err || !in || in->settled_ns ? err : cause_settled(c, in, x);
 }
 
+/* A read that was asked for before we came does not say for which group: the settlement does. */
+static struct copy *name_reader(
+	struct correlator *c, const struct opctx *x, struct message *m, struct queue *q)
+{
+	for (struct copy *cp = m->copies; cp; cp = cp->next)
+		if (!cp->q->name && !cp->withdrawn && cp->state == STATE_DELIVERED && x->process &&
+			cp->consumer == x->process->id) {
+			copy_move(c, cp, q);
+			return cp;
+		}
+	return NULL;
+}
+
 int log_settle(struct correlator *c, struct opctx *x)
 {
 	struct op many = *x->op;
@@ -677,6 +690,8 @@ int log_settle(struct correlator *c, struct opctx *x)
 	if (!(x->op->flags & OPF_UP_TO)) {
 		m = log_message(c, x->space, x->op->log, x->op->mid);
 		cp = m ? copy_find(m, q) : NULL;
+		if (m && !cp)
+			cp = name_reader(c, x, m, q);
 		return cp ? settle_one(c, x, cp) : 0;
 	}
 	/* Who commits a position says nothing about which of the messages before it made him send what. */
