@@ -351,6 +351,29 @@ static void second_try(void)
 	bench_end(&b);
 }
 
+/* The producer sent it again as a new one: two messages, of which the second is a retry. */
+static void sent_again(void)
+{
+	struct bench b;
+	uint64_t id;
+
+	bench_new(&b, NULL);
+	name_process(&b, 1, "shop");
+	id = produce(&b, 1, "orders", "0", "", "one");
+	feed(&b, 1, 1,
+		(struct op){
+			.kind = OP_CONFIRM, .dest = DEST_LOG, .ref = id, .flags = OPF_NEGATIVE, .code = 6});
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	/* the same content once more is no retry of what was taken */
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "8", 0);
+	finish(&b);
+	CHECK_STR(state_of(&b, 1), "returned");
+	CHECK_STR(name_of(&b, 2), "orders-0@7");
+	CHECK_EQ(source_of(&b, 2, LINK_RETRY_OF), 1);
+	CHECK_EQ(source_of(&b, 3, LINK_RETRY_OF), 0);
+	bench_end(&b);
+}
+
 /* XPENDING by a tool tells that a consumer holds it; a list whose elements have names is settled by them. */
 static void told_by_others(void)
 {
@@ -697,6 +720,7 @@ int main(void)
 	RUN(named_by_settlement);
 	RUN(transactions);
 	RUN(second_try);
+	RUN(sent_again);
 	RUN(told_by_others);
 	RUN(dead_letters);
 	RUN(channels);

@@ -120,6 +120,11 @@ static void put_standing(struct buf *out, const struct finding *v)
 
 	switch (v->kind) {
 	case STANDS_DONE:
+		if (c->settle == SETTLE_AUTO) { /* being taken was all */
+			buf_puts(out, v->message->row.dest == DEST_CHANNEL ? "received" : "taken");
+			put_service(out, " by ", c);
+			break;
+		}
 		put_held(out, c);
 		put_service(out, ", ", c);
 		break;

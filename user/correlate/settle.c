@@ -161,10 +161,14 @@ static int note_resend(struct correlator *c, const struct message *m)
 	struct list *before = m->of_group.prev;
 	const struct message *old;
 
-	if (!m->group || before == &m->group->messages || !c->env.message_id.n || !m->process)
+	if (!m->group || before == &m->group->messages || !m->process)
 		return 0;
 	old = list_entry(before, struct message, of_group);
 	if (old->process != m->process || old->origin != ORIGIN_CLIENT)
+		return 0;
+	if (old->flags & MSGF_REFUSED)
+		return link_add(c, old->id, m->id, LINK_RETRY_OF, 0.95, "same content, refused before");
+	if (!c->env.message_id.n)
 		return 0;
 	return link_add(c, old->id, m->id, LINK_RETRY_OF, 0.95, "same message-id and content, sent again");
 }

@@ -52,6 +52,7 @@ struct leaf {
 	struct decimal dec;  /* of the value; borrows from `value` */
 	struct span literal; /* folded; every text that can make this leaf true contains it; may be empty */
 	uint32_t states;     /* LEAF_STATE: bits of enum msg_state */
+	unsigned with;       /* LEAF_STATE: of the copy in the queue of leaf `with` - 1; 0: of any */
 	uint64_t id;
 	int64_t ns;
 	uint32_t flags;

@@ -552,6 +552,34 @@ static int parse_all(struct parser *p)
 	return n;
 }
 
+/* Of the terms that all have to hold: the number of queues, the last of them, and each state with it. */
+static unsigned queues_of_all(struct query *q, int n, unsigned *ret_queue, unsigned with)
+{
+	const struct node *node = n < 0 ? NULL : &q->nodes[n];
+	struct leaf *l;
+
+	if (!node || node->kind == NODE_OR || node->kind == NODE_NOT)
+		return 0;
+	if (node->kind == NODE_AND)
+		return queues_of_all(q, node->a, ret_queue, with) +
+		       queues_of_all(q, node->b, ret_queue, with);
+	l = &q->leaves[node->a];
+	if (l->kind == LEAF_STATE)
+		l->with = with;
+	else if (l->kind == LEAF_QUEUE)
+		*ret_queue = node->a + 1u;
+	return l->kind == LEAF_QUEUE;
+}
+
+/* "queue:billing state:waiting" is about one copy, not about two of the same message. */
+static void pair_states(struct query *q)
+{
+	unsigned queue = 0;
+
+	if (queues_of_all(q, q->root, &queue, 0) == 1)
+		queues_of_all(q, q->root, &queue, queue);
+}
+
 int query__parse(const char *text, int64_t now_ns, struct query **ret, struct err *e)
 {
 	struct query *q;
@@ -574,6 +602,7 @@ int query__parse(const char *text, int64_t now_ns, struct query **ret, struct er
 		return n;
 	}
 	q->root = n;
+	pair_states(q);
 	*ret = q;
 	return 0;
 }

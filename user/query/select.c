@@ -45,7 +45,7 @@ struct select {
 	enum dest dest;
 	struct copy *copies;
 	size_t copies_n, copies_cap;
-	bool copies_read;
+	bool copies_read, by_broker;
 	const char *queues[MAX_QUEUES], *dead_queues[MAX_QUEUES];
 	struct buf text, shown;
 	struct err *e;
@@ -181,6 +181,11 @@ static bool message_hits(const struct select *s, const struct leaf *l, const str
 	}
 }
 
+static bool row_waits(enum msg_state s)
+{
+	return s == STATE_QUEUED || s == STATE_REQUEUED || s == STATE_CONFIRMED || s == STATE_SENT;
+}
+
 static bool copy_hits(const struct copy *c, const struct leaf *l, const struct leaf_sets *set)
 {
 	switch (l->kind) {
@@ -198,6 +203,16 @@ static bool copy_hits(const struct copy *c, const struct leaf *l, const struct l
 	}
 }
 
+/* The state of the copy in the queue that was asked for, too. */
+static bool state_hits(const struct select *s, const struct copy *c, const struct leaf *l)
+{
+	uint32_t states = 1u << c->state;
+
+	if (s->by_broker && row_waits(c->state)) /* see row_state() */
+		states |= 1u << STATE_DEAD_LETTERED;
+	return l->states & states && in_set(&s->sets[l->with - 1], c->queue);
+}
+
 static int on_names(void *ctx, enum names_of of, size_t i)
 {
 	struct select *s = ctx;
@@ -213,7 +228,7 @@ static int on_names(void *ctx, enum names_of of, size_t i)
 	if (err)
 		return err;
 	for (size_t k = 0; k < s->copies_n; k++)
-		if (copy_hits(&s->copies[k], l, set))
+		if (l->with ? state_hits(s, &s->copies[k], l) : copy_hits(&s->copies[k], l, set))
 			return 1;
 	return 0;
 }
@@ -315,11 +330,6 @@ void select_stats(const struct select *s, struct select_stats *ret)
 	*ret = s->stats;
 }
 
-static bool row_waits(enum msg_state s)
-{
-	return s == STATE_QUEUED || s == STATE_REQUEUED || s == STATE_CONFIRMED || s == STATE_SENT;
-}
-
 const char *row_label(const struct row *r)
 {
 	const struct proto *p = *r->type ? NULL : proto_by_id(r->proto);
@@ -396,7 +406,8 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 		.names = on_names,
 		.payload = load_payload,
 	};
-	if (row->origin == ORIGIN_BROKER && row_waits(row->state))
+	s->by_broker = row->origin == ORIGIN_BROKER;
+	if (s->by_broker && row_waits(row->state))
 		sub->states |= 1u << STATE_DEAD_LETTERED;
 }
 
