@@ -643,6 +643,32 @@ static void restored(void)
 	bench_end(&b);
 }
 
+/* A group that is met at its commit: what was sent before is past, or waits. */
+static void met_at_commit(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	for (int i = 0; i < 3; i++) {
+		static const char *const mids[] = {"7", "8", "9"}, *const bodies[] = {"one", "two", "three"};
+
+		stored(&b, 1, produce(&b, 1, "orders", "0", "", bodies[i]), "orders-0", mids[i], 0);
+	}
+	/* he who has it may be of that group, which is not known yet */
+	fetch(&b, 3, "c", NULL, "0", "8", "", "two");
+	settle_named(&b, 5, "billing", "0", "9", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 2, ""), "delivered");
+	CHECK_EQ(copies_of(&b, 2), 1);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "queued");
+	settle_named(&b, 5, "billing", "0", "10", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "acked");
+	CHECK_EQ(copies_of(&b, 3), 1);
+	bench_end(&b);
+}
+
 /* A group that is made later gets what is there from its position on. */
 static void group_begins(void)
 {
@@ -716,6 +742,7 @@ int main(void)
 	RUN(names_in_any_order);
 	RUN(pending_lists);
 	RUN(group_begins);
+	RUN(met_at_commit);
 	RUN(first_answer);
 	RUN(named_by_settlement);
 	RUN(transactions);

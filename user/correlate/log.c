@@ -669,6 +669,43 @@ static struct copy *name_reader(
 	return NULL;
 }
 
+/* Not yet a copy of the group's, nor one that an unknown reader has, who may be of that group. */
+static bool lacks_copy(const struct message *m, const struct queue *q)
+{
+	for (const struct copy *cp = m->copies; cp; cp = cp->next)
+		if (cp->q == q || (!cp->q->name && !cp->withdrawn))
+			return false;
+	return true;
+}
+
+/*
+ * A group that tells its position may be met only now: what was sent before we knew of it is for it, too,
+ * and is past or waits, as the position says.
+ */
+static int catch_up(struct correlator *c, struct opctx *x, struct queue *q)
+{
+	struct journal *j = journal_find(c, x->space, x->op->log);
+	struct list *n = j && q->filter ? j->messages.prev : NULL;
+	unsigned known = 0;
+
+	if (!n || n == &j->messages)
+		return 0;
+	for (; n->prev != &j->messages && known < MAX_SCAN; n = n->prev)
+		known = lacks_copy(list_entry(n, struct message, of_journal), q) ? 0 : known + 1;
+	for (; n != &j->messages; n = n->next) {
+		struct message *m = list_entry(n, struct message, of_journal);
+
+		if (!m->sent_ns || !m->mid || m->own == STATE_PURGED || m->own == STATE_RETURNED ||
+			(m->flags & OPF_TX && m->own == STATE_SENT) || !lacks_copy(m, q) ||
+			!subject_matches(str_span(q->filter), str_span(m->exchange)))
+			continue;
+		if (!copy_new(c, m, q, COPY_BY_GROUP, STATE_QUEUED, m->sent_ns))
+			return -ENOMEM;
+		message_touch(c, m);
+	}
+	return 0;
+}
+
 int log_settle(struct correlator *c, struct opctx *x)
 {
 	struct op many = *x->op;
@@ -697,7 +734,8 @@ int log_settle(struct correlator *c, struct opctx *x)
 	/* Who commits a position says nothing about which of the messages before it made him send what. */
 	many.flags |= OPF_ONE_OF_MANY;
 	y.op = &many;
-	return each_before(c, &y, q, settle_one);
+	err = catch_up(c, x, q);
+	return err ? err : each_before(c, &y, q, settle_one);
 }
 
 static int delete_copy(struct correlator *c, struct opctx *x, struct copy *cp)
