@@ -112,7 +112,7 @@ $(CLIENTS): $(O)/%: %.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
 		$$(sed -n 's/^ \* Links: //p' $<) -lpthread
 
-$(FUZZ): $(O)/%: %.c $(SRCS)
+$(FUZZ): $(O)/%: %.c $(SRCS) $(wildcard tests/fuzz/*.h) tests/proto/feed.h
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -I. -Iuser -Itests \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
