@@ -1,109 +1,10 @@
-/*
- * Whole conversations, byte for byte, against the operations that they stand for. Each is fed in one piece,
- * byte by byte (asked every time, and only when the decoder said that it has enough), and cut in two at every
- * length; the result is the same.
- */
-#include "proto/feed.h"
+/* Whole conversations, byte for byte, against the operations that they stand for. */
 #include "wire.h"
-#include "test.h"
-
-static const char *want;
-static bool from_start;
-static size_t payload_limit;
-
-/* What was told to be secret is every "hunter2", nothing else, and told in time. */
-static bool secrets_told(const struct feed *f)
-{
-	static const char word[] = "hunter2";
-	const size_t n = sizeof(word) - 1;
-	size_t left = 0;
-
-	for (size_t i = 0; i < f->sent.n; i++) {
-		uint8_t told = i < f->secrets.n ? f->secrets.p[i] : 0;
-
-		if (i + n <= f->sent.n && !memcmp(f->sent.p + i, word, n))
-			left = n;
-		if (!told != !left || told > 1)
-			return false;
-		left -= left > 0;
-	}
-	return f->secrets.n <= f->sent.n;
-}
-
-static void compare(struct feed *f, const char *how, size_t cut)
-{
-	const char *got = buf_cstr(&f->log);
-
-	if (strcmp(got, want)) {
-		fprintf(stderr, "--- %s, %s %zu: got\n%s--- want\n%s", test_name, how, cut, got, want);
-		test_case_bad = true;
-	}
-	CHECK(!f->bad);
-	CHECK(!f->secret);
-	CHECK(secrets_told(f));
-}
-
-static void begin(struct feed *f)
-{
-	feed_begin(f, &proto_amqp091, from_start, payload_limit);
-	f->lost[0] = f->lost[1] = !from_start;
-}
-
-static void whole(const struct talk *t)
-{
-	struct feed f;
-
-	begin(&f);
-	for (size_t i = 0; i < t->n; i++)
-		feed_bytes(&f, t->turn[i].dir, buf_span(&t->turn[i].b));
-	feed_end(&f);
-	compare(&f, "whole", 0);
-	feed_free(&f);
-}
-
-static void bytewise(const struct talk *t, bool patient)
-{
-	struct feed f;
-
-	begin(&f);
-	f.patient = patient;
-	for (size_t i = 0; i < t->n; i++)
-		for (size_t k = 0; k < t->turn[i].b.n; k++)
-			feed_bytes(&f, t->turn[i].dir, span_of(t->turn[i].b.p + k, 1));
-	feed_end(&f);
-	compare(&f, patient ? "byte by byte, patient" : "byte by byte", 0);
-	feed_free(&f);
-}
-
-static void cut(const struct talk *t, size_t turn, size_t at)
-{
-	struct feed f;
-
-	begin(&f);
-	f.patient = at & 1;
-	for (size_t i = 0; i < t->n; i++) {
-		struct span s = buf_span(&t->turn[i].b);
-
-		feed_bytes(&f, t->turn[i].dir, i == turn ? span_sub(s, 0, at) : s);
-		if (i == turn)
-			feed_bytes(&f, t->turn[i].dir, span_sub(s, at, SIZE_MAX));
-	}
-	feed_end(&f);
-	compare(&f, "cut", at);
-	feed_free(&f);
-}
 
 /* Consumes @t. */
-static void check(struct talk *t, const char *expected)
+static void check(struct talk *t, const char *want)
 {
-	want = expected;
-	whole(t);
-	bytewise(t, false);
-	bytewise(t, true);
-	for (size_t i = 0; i < t->n && !test_case_bad; i++)
-		for (size_t at = 1; at < t->turn[i].b.n && !test_case_bad; at++)
-			cut(t, i, at);
-	talk_free(t);
+	talk_expect(&proto_amqp091, t, want);
 }
 
 #define LOGIN "1 LOGIN vhost=shop text=guest\n"
@@ -638,7 +539,6 @@ static void middle_confirms(void)
 
 int main(void)
 {
-	from_start = true;
 	RUN(login_and_close);
 	RUN(login_refused);
 	RUN(amqplain_user);

@@ -1,112 +1,13 @@
-/*
- * Whole conversations, byte for byte, against the operations that they stand for. Each is fed in one piece,
- * byte by byte (asked every time, and only when the decoder said that it has enough), and cut in two at every
- * length; the result is the same.
- */
+/* Whole conversations, byte for byte, against the operations that they stand for. */
 #include <zlib.h>
 
-#include "proto/feed.h"
 #include "proto/pairs.h"
 #include "wire.h"
-#include "test.h"
-
-static const char *want;
-static bool from_start;
-static size_t payload_limit;
-
-/* What was told to be secret is every "hunter2", nothing else, and told in time. */
-static bool secrets_told(const struct feed *f)
-{
-	static const char word[] = "hunter2";
-	const size_t n = sizeof(word) - 1;
-	size_t left = 0;
-
-	for (size_t i = 0; i < f->sent.n; i++) {
-		uint8_t told = i < f->secrets.n ? f->secrets.p[i] : 0;
-
-		if (i + n <= f->sent.n && !memcmp(f->sent.p + i, word, n))
-			left = n;
-		if (!told != !left || told > 1)
-			return false;
-		left -= left > 0;
-	}
-	return f->secrets.n <= f->sent.n;
-}
-
-static void compare(struct feed *f, const char *how, size_t cut)
-{
-	const char *got = buf_cstr(&f->log);
-
-	if (strcmp(got, want)) {
-		fprintf(stderr, "--- %s, %s %zu: got\n%s--- want\n%s", test_name, how, cut, got, want);
-		test_case_bad = true;
-	}
-	CHECK(!f->bad);
-	CHECK(!f->secret);
-	CHECK(secrets_told(f));
-}
-
-static void begin(struct feed *f)
-{
-	feed_begin(f, &proto_kafka, from_start, payload_limit);
-	f->lost[0] = f->lost[1] = !from_start;
-}
-
-static void whole(const struct talk *t)
-{
-	struct feed f;
-
-	begin(&f);
-	for (size_t i = 0; i < t->n; i++)
-		feed_bytes(&f, t->turn[i].dir, buf_span(&t->turn[i].b));
-	feed_end(&f);
-	compare(&f, "whole", 0);
-	feed_free(&f);
-}
-
-static void bytewise(const struct talk *t, bool patient)
-{
-	struct feed f;
-
-	begin(&f);
-	f.patient = patient;
-	for (size_t i = 0; i < t->n; i++)
-		for (size_t k = 0; k < t->turn[i].b.n; k++)
-			feed_bytes(&f, t->turn[i].dir, span_of(t->turn[i].b.p + k, 1));
-	feed_end(&f);
-	compare(&f, patient ? "byte by byte, patient" : "byte by byte", 0);
-	feed_free(&f);
-}
-
-static void cut(const struct talk *t, size_t turn, size_t at)
-{
-	struct feed f;
-
-	begin(&f);
-	f.patient = at & 1;
-	for (size_t i = 0; i < t->n; i++) {
-		struct span s = buf_span(&t->turn[i].b);
-
-		feed_bytes(&f, t->turn[i].dir, i == turn ? span_sub(s, 0, at) : s);
-		if (i == turn)
-			feed_bytes(&f, t->turn[i].dir, span_sub(s, at, SIZE_MAX));
-	}
-	feed_end(&f);
-	compare(&f, "cut", at);
-	feed_free(&f);
-}
 
 /* Consumes @t. */
-static void check(struct talk *t, const char *expected)
+static void check(struct talk *t, const char *want)
 {
-	want = expected;
-	whole(t);
-	bytewise(t, false);
-	bytewise(t, true);
-	for (size_t i = 0; i < t->n && !test_case_bad; i++)
-		for (size_t at = 1; at < t->turn[i].b.n && !test_case_bad; at++)
-			cut(t, i, at);
-	talk_free(t);
+	talk_expect(&proto_kafka, t, want);
 }
 
 #define ID "0123456789abcdef"
@@ -566,11 +467,7 @@ static void holes(void)
 	struct feed f;
 
 	/* Inside of a request whose header was seen: its response is passed over, the next request read. */
-	want = "1 SEND log ex=orders key=0 log=orders-0 size=3 body=two {timestamp=1700000000000}\n"
-	       "2 CONFIRM log ex=orders key=0 log=orders-0 mid=8 ref=1\n"
-	       "3 SEND log ex=orders key=0 log=orders-0 size=5 body=three {timestamp=1700000000000}\n"
-	       "4 CONFIRM log ex=orders key=0 log=orders-0 mid=9 ref=3\n";
-	begin(&f);
+	talk_begin(&f, &proto_kafka);
 	record(&b, NULL, "one", NULL);
 	produce(&c, 1, 1, NULL, &b);
 	feed_bytes(&f, TO_SERVER, span_sub(buf_span(&c), 0, 30));
@@ -599,9 +496,12 @@ static void holes(void)
 	feed_bytes(&f, TO_CLIENT, SPAN_LIT("\0\0\0\x10\0\0\0\x02\0\0\0\x01 of another"));
 	produced(&c, 3, 0, 9);
 	feed_bytes(&f, TO_CLIENT, buf_span(&c));
-	feed_end(&f);
-	compare(&f, "holes", 0);
-	feed_free(&f);
+	talk_end(&f,
+		"1 SEND log ex=orders key=0 log=orders-0 size=3 body=two {timestamp=1700000000000}\n"
+		"2 CONFIRM log ex=orders key=0 log=orders-0 mid=8 ref=1\n"
+		"3 SEND log ex=orders key=0 log=orders-0 size=5 body=three {timestamp=1700000000000}\n"
+		"4 CONFIRM log ex=orders key=0 log=orders-0 mid=9 ref=3\n",
+		&(struct talk_way){.name = "holes"});
 	buf_free(&c);
 }
 
@@ -626,7 +526,7 @@ static void large_frames(void)
 		struct span s = buf_span(&t.turn[1].b);
 		size_t most = 0;
 
-		begin(&f);
+		talk_begin(&f, &proto_kafka);
 		f.quiet = true;
 		feed_bytes(&f, TO_SERVER, buf_span(&t.turn[0].b));
 		while (s.n) {
@@ -686,10 +586,11 @@ static void hostile_batches(void)
 	batch_put(&all, &b, SPAN_EMPTY);
 	fetch(client(&t), 1, 0, 0, 0);
 	fetched(server(&t), 1, buf_span(&all), NULL, 0, 0);
-	want = "1 " GOT "0 gap\n"
-	       "2 " GOT "50 gap\n"
-	       "3 " GOT "60 size=1 body=x" AT "4 " GOT "61 gap\n";
-	whole(&t);
+	talk_try(&proto_kafka, &t,
+		"1 " GOT "0 gap\n"
+		"2 " GOT "50 gap\n"
+		"3 " GOT "60 size=1 body=x" AT "4 " GOT "61 gap\n",
+		&(struct talk_way){.name = "whole"});
 	talk_free(&t);
 	buf_free(&all);
 	buf_free(&packed);
@@ -753,7 +654,6 @@ static void framework_headers(void)
 
 int main(void)
 {
-	from_start = true;
 	RUN(produce_and_confirm);
 	RUN(retry);
 	RUN(unanswered);

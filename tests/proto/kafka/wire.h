@@ -3,10 +3,8 @@
 #define EVTRACE_TESTS_KAFKA_WIRE_H
 
 #include <stdarg.h>
-#include <stdlib.h>
 
-#include "base/buf.h"
-#include "stream/stream.h"
+#include "proto/talk.h"
 
 static inline void be(struct buf *b, uint64_t v, unsigned width)
 {
@@ -200,48 +198,6 @@ static inline void message(
 	put(&m, "B", value);
 	put(out, "LB", offset, buf_span(&m));
 	buf_free(&m);
-}
-
-/* --- conversations --- */
-
-#define TURNS_MAX 64
-
-struct turn {
-	enum flowdir dir;
-	struct buf b;
-};
-
-struct talk {
-	struct turn turn[TURNS_MAX];
-	size_t n;
-};
-
-/* The buffer to which the side that sends in direction @d writes now. */
-static inline struct buf *says(struct talk *t, enum flowdir d)
-{
-	if (!t->n || t->turn[t->n - 1].dir != d) {
-		if (t->n == TURNS_MAX)
-			abort();
-		t->turn[t->n++] = (struct turn){.dir = d};
-	}
-	return &t->turn[t->n - 1].b;
-}
-
-static inline struct buf *client(struct talk *t)
-{
-	return says(t, TO_SERVER);
-}
-
-static inline struct buf *server(struct talk *t)
-{
-	return says(t, TO_CLIENT);
-}
-
-static inline void talk_free(struct talk *t)
-{
-	for (size_t i = 0; i < t->n; i++)
-		buf_free(&t->turn[i].b);
-	t->n = 0;
 }
 
 #endif

@@ -1,9 +1,8 @@
-/* Conversations written by hand: fed whole, byte by byte, and with each part cut at every length. */
+/* Conversations written by hand. */
 #ifndef EVTRACE_TESTS_PROTO_NATS_WIRE_H
 #define EVTRACE_TESTS_PROTO_NATS_WIRE_H
 
-#include "proto/feed.h"
-#include "test.h"
+#include "proto/talk.h"
 
 struct say {
 	enum flowdir d;
@@ -47,86 +46,26 @@ static inline struct say message(
 #define MSG(args, payload)          message(TO_CLIENT, "MSG", args, NULL, payload)
 #define HMSG(args, header, payload) message(TO_CLIENT, "MSG", args, header, payload)
 
-/* What was told to be secret is every "hunter2", nothing else, and told in time. */
-static inline bool secrets_told(const struct feed *f)
+static inline void expect(const struct say *says, size_t n, const char *want)
 {
-	struct span s = buf_span(&f->sent);
-
-	for (size_t i = 0; i < s.n; i++) {
-		bool in = false;
-		uint8_t told = i < f->secrets.n ? f->secrets.p[i] : 0;
-
-		for (size_t k = 0; k < 7 && k <= i; k++)
-			in |= i - k + 7 <= s.n && !memcmp(s.p + i - k, "hunter2", 7);
-		if (in ? told != 1 : told)
-			return false;
-	}
-	return f->secrets.n <= s.n;
-}
-
-/* As detect does: after PARSE_ERROR it is not asked again. */
-static inline bool given_up(const struct feed *f)
-{
-	return holds(buf_span(&f->log), "PARSE_ERROR");
-}
-
-static inline void converse(struct feed *f, const struct say *says, size_t n, size_t step, size_t cut)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct span s = span_of(says[i].p, says[i].n);
-
-		if (cut && !given_up(f)) {
-			feed_bytes(f, says[i].d, span_sub(s, 0, cut));
-			s = span_sub(s, cut, SIZE_MAX);
-		}
-		while (s.n && !given_up(f)) {
-			feed_bytes(f, says[i].d, span_sub(s, 0, step ? step : s.n));
-			s = span_sub(s, step ? step : s.n, SIZE_MAX);
-		}
-	}
-}
-
-static inline void once(const struct say *says, size_t n, bool from_start, size_t limit, const char *want,
-	size_t step, size_t cut)
-{
-	struct feed f;
-
-	feed_begin(&f, &proto_nats, from_start, limit);
-	f.lost[0] = f.lost[1] = !from_start;
-	converse(&f, says, n, step, cut);
-	feed_end(&f);
-	CHECK(!f.bad);
-	CHECK(!f.secret);
-	CHECK(secrets_told(&f));
-	if (strcmp(buf_cstr(&f.log), want)) {
-		fprintf(stderr, "--- step %zu cut %zu: got\n%s--- want\n%s", step, cut, buf_cstr(&f.log),
-			want);
-		test_case_bad = true;
-	}
-	feed_free(&f);
-}
-
-static inline void expect(const struct say *says, size_t n, bool from_start, size_t limit, const char *want)
-{
-	size_t longest = 0;
+	struct talk t = {0};
 
 	for (size_t i = 0; i < n; i++)
-		longest = says[i].n > longest ? says[i].n : longest;
-	once(says, n, from_start, limit, want, 0, 0);
-	once(says, n, from_start, limit, want, 1, 0);
-	for (size_t cut = 1; cut < longest && !test_case_bad; cut++)
-		once(says, n, from_start, limit, want, 0, cut);
+		buf_put(talk_turn(&t, says[i].d), says[i].p, says[i].n);
+	talk_expect(&proto_nats, &t, want);
 }
 
 #define EXPECT(want, ...)                                                                                    \
 	do {                                                                                                 \
 		const struct say says_[] = {__VA_ARGS__};                                                    \
-		expect(says_, ARRAY_LEN(says_), true, 0, want);                                              \
+		expect(says_, ARRAY_LEN(says_), want);                                                       \
 	} while (0)
 #define EXPECT_MIDDLE(want, ...)                                                                             \
 	do {                                                                                                 \
 		const struct say says_[] = {__VA_ARGS__};                                                    \
-		expect(says_, ARRAY_LEN(says_), false, 0, want);                                             \
+		from_start = false;                                                                          \
+		expect(says_, ARRAY_LEN(says_), want);                                                       \
+		from_start = true;                                                                           \
 	} while (0)
 
 #endif

@@ -1,5 +1,5 @@
 /* Whole conversations, byte for byte, against the operations that they stand for. */
-#include "talk.h"
+#include "wire.h"
 
 static void list_queue(void)
 {

@@ -1,7 +1,7 @@
 /* From the middle, after gaps, values beyond caps, answers that nobody can be given. */
 #include <stdlib.h>
 
-#include "talk.h"
+#include "wire.h"
 
 /* An attached client that waits for each answer: after some rounds answers are believed. */
 static void learning(void)
