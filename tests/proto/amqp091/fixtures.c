@@ -3,35 +3,20 @@
  * that it did and got. Operations are compared kind by kind, in order: the client's notes do not say how the
  * two directions interleaved.
  */
-#include <stdio.h>
-
-#include "proto/feed.h"
-#include "wire.h"
-#include "test.h"
-
-#define KINDS 64
+#include "proto/fixture.h"
 
 /* What an operation says, in the words of record.py, one text a kind. */
 struct notes {
-	struct buf kind[KINDS];
+	struct told told;
 	uint64_t next_id;
 	uint64_t number[4096];   /* of the publish that an operation was, by its id */
 	struct buf first_fields; /* of the first receive */
 };
 
-static uint32_t fnv(struct span s)
-{
-	uint32_t h = 2166136261;
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ s.p[i]) * 16777619;
-	return h;
-}
-
 static void note(struct notes *n, const struct op *op)
 {
 	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost"};
-	struct buf *b = &n->kind[op->kind];
+	struct buf *b = &n->told.kind[op->kind];
 	uint32_t shown = op->flags & (OPF_MANDATORY | OPF_REDELIVERED | OPF_DURABLE | OPF_EXCLUSIVE |
 					     OPF_NEGATIVE | OPF_BY_BROKER | OPF_PASSIVE);
 
@@ -108,122 +93,47 @@ static uint64_t note_op(void *ctx, struct op *op)
 	return id;
 }
 
-static struct buf load(const char *name, const char *suffix)
-{
-	struct buf b = {0};
-	char path[256];
-	FILE *f;
-	int c;
-
-	snprintf(path, sizeof(path), "tests/proto/amqp091/fixtures/%s%s", name, suffix);
-	f = fopen(path, "rb");
-	if (!f) {
-		fprintf(stderr, "%s: cannot be read (tests run from the repository's root)\n", path);
-		test_case_bad = true;
-		return b;
-	}
-	while ((c = getc(f)) != EOF)
-		buf_putc(&b, (char)c);
-	fclose(f);
-	return b;
-}
-
-/* The truth's lines that start with @kind. */
-static void lines_of(struct buf *truth, const char *kind, struct buf *out)
-{
-	const char *l = buf_cstr(truth);
-
-	buf_clear(out);
-	while (*l) {
-		size_t n = strcspn(l, "\n") + 1;
-
-		if (!strncmp(l, kind, strlen(kind)) && l[strlen(kind)] == ' ')
-			buf_put(out, l, n);
-		l += n;
-	}
-}
-
-static void compare(struct notes *n, const char *name, const char *how)
-{
-	struct buf truth = load(name, ".truth"), want = {0};
-
-	for (int k = 1; k < KINDS; k++) {
-		if (!strcmp(kind_text((enum op_kind)k), "?"))
-			continue;
-		lines_of(&truth, kind_text((enum op_kind)k), &want);
-		if (!strcmp(buf_cstr(&n->kind[k]), buf_cstr(&want)))
-			continue;
-		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(&n->kind[k]),
-			buf_cstr(&want));
-		test_case_bad = true;
-	}
-	buf_free(&truth);
-	buf_free(&want);
-}
-
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes apart. */
 static void play(struct span rec, size_t step, size_t cut, struct notes *n)
 {
-	struct proto_opts opts = {0};
 	struct proto_out out = {n, note_op, NULL};
+	enum flowdir way;
+	struct span s;
 	struct feed f;
 
-	feed_begin(&f, &proto_amqp091, true, 0);
-	proto_amqp091.state_free(f.st);
-	f.st = proto_amqp091.state_new(&opts, &out, true);
+	feed_told(&f, &proto_amqp091, NULL, &out, true);
 	rec = span_sub(rec, 6, SIZE_MAX);
-	while (rec.n) {
-		enum flowdir d = rec.p[0] ? TO_CLIENT : TO_SERVER;
-		size_t len =
-			(size_t)rec.p[1] << 24 | (size_t)rec.p[2] << 16 | (size_t)rec.p[3] << 8 | rec.p[4];
-		struct span s = span_sub(rec, 5, len);
-
-		rec = span_sub(rec, 5 + len, SIZE_MAX);
-		while (s.n) {
-			size_t k = step ? step : s.n;
-
-			if (cut && cut < k)
-				k = cut;
-			k = k < s.n ? k : s.n;
-			cut = cut > k ? cut - k : 0;
-			feed_bytes(&f, d, span_sub(s, 0, k));
-			s = span_sub(s, k, SIZE_MAX);
-		}
-	}
+	while (chunk_next(&rec, &way, &s))
+		feed_part(&f, way, s, step, &cut);
 	CHECK(!f.bad);
 	feed_end(&f);
 	feed_free(&f);
 }
 
-static void notes_free(struct notes *n)
+static void run(
+	const char *name, const char *how, struct span rec, size_t step, size_t cut, const char *first_fields)
 {
-	for (int k = 0; k < KINDS; k++)
-		buf_free(&n->kind[k]);
-	buf_free(&n->first_fields);
-	*n = (struct notes){0};
+	static struct notes n;
+
+	n = (struct notes){.told = {name, how, .truth = fixture_load(&proto_amqp091, name, ".truth")}};
+	play(rec, step, cut, &n);
+	for (int k = 1; k < KINDS; k++)
+		told_same(&n.told, (enum op_kind)k, false, false);
+	if (first_fields)
+		CHECK_STR(buf_cstr(&n.first_fields), first_fields);
+	told_free(&n.told);
+	buf_free(&n.first_fields);
 }
 
 static void fixture(const char *name, const char *first_fields)
 {
-	struct buf rec = load(name, ".bin");
-	static struct notes n;
+	struct buf rec = fixture_load(&proto_amqp091, name, ".bin");
 
-	if (rec.n < 6)
-		return;
-	play(buf_span(&rec), 0, 0, &n);
-	compare(&n, name, "as recorded");
-	if (first_fields)
-		CHECK_STR(buf_cstr(&n.first_fields), first_fields);
-	notes_free(&n);
-	play(buf_span(&rec), 1, 0, &n);
-	compare(&n, name, "byte by byte");
-	notes_free(&n);
+	run(name, "as recorded", buf_span(&rec), 0, 0, first_fields);
+	run(name, "byte by byte", buf_span(&rec), 1, 0, first_fields);
 	/* Cut at every length; of large ones at lengths that fall anywhere in a frame. */
-	for (size_t cut = 1; cut < rec.n && !test_case_bad; cut += rec.n < 10000 ? 1 : 997) {
-		play(buf_span(&rec), 0, cut, &n);
-		compare(&n, name, "cut");
-		notes_free(&n);
-	}
+	for (size_t cut = 1; cut < rec.n && !test_case_bad; cut += rec.n < 10000 ? 1 : 997)
+		run(name, "cut", buf_span(&rec), 0, cut, first_fields);
 	buf_free(&rec);
 }
 

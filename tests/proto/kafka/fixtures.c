@@ -3,30 +3,13 @@
  * they did and got. The connections of a scenario share what they learn, as they do live. Lines are compared
  * sorted: the clients' notes do not say how connections interleaved.
  */
-#include <stdio.h>
-
-#include "proto/feed.h"
 #include "recording.h"
-#include "test.h"
-
-struct line {
-	char *text;
-};
 
 struct notes {
 	struct buf text;
 	uint64_t next_id;
 	uint64_t sent[1 << 16]; /* 1: the operation was a send */
 };
-
-static uint32_t fnv(struct span s)
-{
-	uint32_t h = 2166136261;
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ s.p[i]) * 16777619;
-	return h;
-}
 
 static bool note_header(void *ctx, const struct field *f)
 {
@@ -147,58 +130,18 @@ static uint64_t note_op(void *ctx, struct op *op)
 	return id;
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(((const struct line *)a)->text, ((const struct line *)b)->text);
-}
-
-/* Sorted, and as one text. */
-static struct buf sorted(struct buf *b)
-{
-	static struct line lines[1 << 14];
-	struct buf out = {0};
-	size_t n = 0;
-	char *l = (char *)(uintptr_t)buf_cstr(b);
-
-	for (char *end; *l && n < ARRAY_LEN(lines) && (end = strchr(l, '\n')); l = end + 1) {
-		*end = '\0';
-		lines[n++].text = l;
-	}
-	qsort(lines, n, sizeof(*lines), by_text);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&out, "%s\n", lines[i].text);
-	return out;
-}
-
 static void compare(struct notes *n, const char *name, const char *how)
 {
-	struct buf truth, want, got = sorted(&n->text);
+	struct buf want = fixture_load(&proto_kafka, name, ".truth");
 
-	CHECK(load(name, ".truth", &truth));
-	want = sorted(&truth);
-	CHECK(want.n > 0);
-	if (strcmp(buf_cstr(&got), buf_cstr(&want))) {
-		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(&got),
+	sort_lines(&want);
+	sort_lines(&n->text);
+	if (strcmp(buf_cstr(&n->text), buf_cstr(&want))) {
+		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(&n->text),
 			buf_cstr(&want));
 		test_case_bad = true;
 	}
-	buf_free(&truth);
 	buf_free(&want);
-	buf_free(&got);
-}
-
-static void feed_part(struct feed *f, enum flowdir d, struct span s, size_t step, size_t *cut)
-{
-	while (s.n) {
-		size_t k = step ? step : s.n;
-
-		if (*cut && *cut < k)
-			k = *cut;
-		k = k < s.n ? k : s.n;
-		*cut = *cut > k ? *cut - k : 0;
-		feed_bytes(f, d, span_sub(s, 0, k));
-		s = span_sub(s, k, SIZE_MAX);
-	}
 }
 
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes of each apart. */
@@ -208,12 +151,10 @@ static void play(struct scenario *s, size_t step, size_t cut, struct notes *n)
 	static size_t cuts[CONNS_MAX];
 	struct proto_out out = {n, note_op, NULL};
 	void *shared = proto_kafka.shared_new();
-	struct proto_opts opts = {.shared = shared};
 	unsigned i;
 
 	for (i = 0; i < s->conns; i++) {
-		f[i] = (struct feed){.p = &proto_kafka};
-		f[i].st = proto_kafka.state_new(&opts, &out, true);
+		feed_told(&f[i], &proto_kafka, shared, &out, true);
 		cuts[i] = cut;
 	}
 	scenario_rewind(s);

@@ -143,7 +143,8 @@ static void nothing_wrong(void)
 		struct scenario s;
 		unsigned fewest = UINT32_MAX;
 
-		if (!scenario_load(&s, scenarios[i]) || !load(scenarios[i], ".truth", &n.truth))
+		n.truth = fixture_load(&proto_kafka, scenarios[i], ".truth");
+		if (!scenario_load(&s, scenarios[i]))
 			return;
 		for (unsigned k = 0; k < s.conns && !test_case_bad; k++)
 			for (size_t from = 0; from < chunks_of(&s.rec[k]) && !test_case_bad; from++) {

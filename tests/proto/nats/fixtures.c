@@ -3,30 +3,17 @@
  * clients know that they did and got. Messages are compared in order, all else as a set:
  * the clients' notes do not say how the two directions interleaved.
  */
-#include <stdlib.h>
-
-#include "wire.h"
-
-#define KINDS     64
-#define LINES_MAX 4096
+#include "proto/fixture.h"
+#include "proto/talk.h"
 
 /* What an operation says, in the words of record.py, one text a kind. The feed comes first: its hooks get it.
  */
 struct notes {
 	struct feed f;
-	struct buf kind[KINDS];
+	struct told told;
 	uint64_t next_id, sends;
 	uint64_t number[4096]; /* of the publish that an operation was, by its id */
 };
-
-static uint32_t fnv(struct span s)
-{
-	uint32_t h = 2166136261;
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ s.p[i]) * 16777619;
-	return h;
-}
 
 static void put(struct buf *b, const char *name, struct span s)
 {
@@ -38,7 +25,7 @@ static void note(struct notes *n, const struct op *op)
 {
 	static const char *const settles[] = {
 		"", " ack", " requeue", " reject", " auto", " lost", " progress"};
-	struct buf *b = &n->kind[op->kind];
+	struct buf *b = &n->told.kind[op->kind];
 	uint32_t shown = OPF_REDELIVERED | OPF_NEGATIVE | OPF_BY_BROKER | OPF_REPORTED | OPF_UP_TO;
 	bool log = op->dest == DEST_LOG, settle = op->kind == OP_SETTLE, confirm = op->kind == OP_CONFIRM;
 
@@ -93,172 +80,73 @@ static uint64_t note_op(void *ctx, struct op *op)
 	return id;
 }
 
-static struct buf load(const char *name, const char *suffix)
-{
-	struct buf b = {0};
-	char path[256];
-	FILE *f;
-	int c;
-
-	snprintf(path, sizeof(path), "tests/proto/nats/fixtures/%s%s", name, suffix);
-	f = fopen(path, "rb");
-	if (!f) {
-		fprintf(stderr, "%s: cannot be read (tests run from the repository's root)\n", path);
-		test_case_bad = true;
-		return b;
-	}
-	while ((c = getc(f)) != EOF)
-		buf_putc(&b, (char)c);
-	fclose(f);
-	return b;
-}
-
-/* The truth's lines that start with @kind. */
-static void lines_of(struct buf *truth, const char *kind, struct buf *out)
-{
-	const char *l = buf_cstr(truth);
-
-	buf_clear(out);
-	while (*l) {
-		size_t n = strcspn(l, "\n") + 1;
-
-		if (!strncmp(l, kind, strlen(kind)) && l[strlen(kind)] == ' ')
-			buf_put(out, l, n);
-		l += n;
-	}
-}
-
-static int by_text(const void *a, const void *b)
-{
-	const struct span *x = a, *y = b;
-	int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
-
-	return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
-static void sort_lines(struct buf *b)
-{
-	static struct span lines[LINES_MAX];
-	struct buf out = {0};
-	size_t n = 0;
-
-	for (size_t i = 0; i < b->n && n < LINES_MAX; i += lines[n++].n) {
-		const uint8_t *lf = memchr(b->p + i, '\n', b->n - i);
-
-		lines[n] = span_of(b->p + i, (size_t)(lf - b->p) + 1 - i);
-	}
-	qsort(lines, n, sizeof(*lines), by_text);
-	for (size_t i = 0; i < n; i++)
-		buf_put_span(&out, lines[i]);
-	buf_free(b);
-	*b = out;
-}
-
 static bool in_order(int kind)
 {
 	return kind == OP_SEND || kind == OP_RECEIVE;
 }
 
 /* @tail: only what is at the end of the truth's messages was seen. */
-static void compare(struct notes *n, const char *name, const char *how, bool tail)
+static void compare(struct notes *n, bool tail)
 {
-	struct buf truth = load(name, ".truth"), want = {0};
-
 	for (int k = 1; k < KINDS; k++) {
-		struct buf *got = &n->kind[k];
-		size_t off;
-
-		if (!strcmp(kind_text((enum op_kind)k), "?") || (tail && k != OP_SEND && k != OP_RECEIVE))
+		if (tail && !in_order(k))
 			continue;
-		lines_of(&truth, kind_text((enum op_kind)k), &want);
-		if (!in_order(k)) {
-			/* nats.c does not name its own inboxes. */
-			if (!strncmp(name, "libnats", 7) && (k == OP_SUBSCRIBE || k == OP_UNSUBSCRIBE))
-				continue;
-			sort_lines(&want);
-			sort_lines(got);
-		}
-		off = tail && got->n <= want.n ? want.n - got->n : 0;
-		if (!strcmp(buf_cstr(got), buf_cstr(&want) + off))
+		/* nats.c does not name its own inboxes. */
+		if (!strncmp(n->told.name, "libnats", 7) && (k == OP_SUBSCRIBE || k == OP_UNSUBSCRIBE))
 			continue;
-		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(got), buf_cstr(&want));
-		test_case_bad = true;
+		told_same(&n->told, (enum op_kind)k, !in_order(k), tail);
 	}
-	buf_free(&truth);
-	buf_free(&want);
 }
 
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes apart, or left out. */
-static void play(struct span rec, bool from_start, size_t step, size_t cut, struct notes *n)
+static void play(struct span rec, bool started, size_t step, size_t cut, struct notes *n)
 {
+	void *shared = proto_nats.shared_new();
 	struct proto_out out = {n, note_op, feed_secret};
 	struct feed *f = &n->f;
+	enum flowdir way;
+	struct span s;
 
-	feed_begin(f, &proto_nats, true, 0);
-	proto_nats.state_free(f->st);
-	f->st = proto_nats.state_new(&f->opts, &out, from_start);
-	f->lost[0] = f->lost[1] = !from_start;
+	feed_told(f, &proto_nats, shared, &out, started);
 	rec = span_sub(rec, 6, SIZE_MAX);
-	while (rec.n) {
-		enum flowdir d = rec.p[0] ? TO_CLIENT : TO_SERVER;
-		size_t len =
-			(size_t)rec.p[1] << 24 | (size_t)rec.p[2] << 16 | (size_t)rec.p[3] << 8 | rec.p[4];
-		struct span s = span_sub(rec, 5, len);
+	while (chunk_next(&rec, &way, &s)) {
+		size_t skip = started ? 0 : cut < s.n ? cut : s.n;
 
-		rec = span_sub(rec, 5 + len, SIZE_MAX);
-		while (s.n) {
-			size_t k = step ? step : s.n;
-
-			if (cut && cut < k)
-				k = cut;
-			k = k < s.n ? k : s.n;
-			if (!cut || from_start)
-				feed_bytes(f, d, span_sub(s, 0, k));
-			cut = cut > k ? cut - k : 0;
-			s = span_sub(s, k, SIZE_MAX);
-		}
+		cut -= skip;
+		feed_part(f, way, span_sub(s, skip, SIZE_MAX), step, &cut);
 	}
 	CHECK(!f->bad);
 	CHECK(!f->secret);
 	CHECK(!f->log.n);
-	if (from_start)
+	if (started)
 		CHECK(secrets_told(f));
 	feed_end(f);
 	feed_free(f);
+	proto_nats.shared_free(shared);
 }
 
-static void notes_free(struct notes *n)
+static void run(const char *name, const char *how, struct span rec, bool started, size_t step, size_t cut)
 {
-	for (int k = 0; k < KINDS; k++)
-		buf_free(&n->kind[k]);
-	*n = (struct notes){0};
+	static struct notes n;
+
+	n = (struct notes){.told = {name, how, .truth = fixture_load(&proto_nats, name, ".truth")}};
+	play(rec, started, step, cut, &n);
+	compare(&n, !started);
+	told_free(&n.told);
 }
 
 static void fixture(const char *name, bool from_the_middle)
 {
-	struct buf rec = load(name, ".bin");
-	static struct notes n;
+	struct buf rec = fixture_load(&proto_nats, name, ".bin");
+	size_t more = rec.n < 10000 ? 7 : 41;
 
-	if (rec.n < 6)
-		return;
-	play(buf_span(&rec), true, 0, 0, &n);
-	compare(&n, name, "as recorded", false);
-	notes_free(&n);
-	play(buf_span(&rec), true, 1, 0, &n);
-	compare(&n, name, "byte by byte", false);
-	notes_free(&n);
-	for (size_t cut = 1; cut < rec.n && !test_case_bad; cut += rec.n < 10000 ? 7 : 41) {
-		play(buf_span(&rec), true, 0, cut, &n);
-		compare(&n, name, "cut", false);
-		notes_free(&n);
-	}
+	run(name, "as recorded", buf_span(&rec), true, 0, 0);
+	run(name, "byte by byte", buf_span(&rec), true, 1, 0);
+	for (size_t cut = 1; cut < rec.n && !test_case_bad; cut += more)
+		run(name, "cut", buf_span(&rec), true, 0, cut);
 	/* Begun after as many bytes: all messages that begin later, and none that never was. */
-	for (size_t cut = 1; from_the_middle && cut < rec.n && !test_case_bad;
-		cut += rec.n < 10000 ? 7 : 41) {
-		play(buf_span(&rec), false, 0, cut, &n);
-		compare(&n, name, "from the middle", true);
-		notes_free(&n);
-	}
+	for (size_t cut = 1; from_the_middle && cut < rec.n && !test_case_bad; cut += more)
+		run(name, "from the middle", buf_span(&rec), false, 0, cut);
 	buf_free(&rec);
 }
 

@@ -3,32 +3,19 @@
  * what the client knows that it did and got. Operations are compared kind by kind, in order: the client's
  * notes do not say how connections and directions interleaved.
  */
-#include <stdio.h>
-
-#include "proto/feed.h"
 #include "proto/pairs.h"
-#include "test.h"
+#include "proto/fixture.h"
 
-#define KINDS 64
 #define CONNS 8
 #define OPS   4096
 
 /* What an operation says, in the words of record.py, one text a kind. */
 struct notes {
-	struct buf kind[KINDS];
+	struct told told;
 	uint64_t next_id;
 	char label[OPS][48]; /* of the message that an operation was, by its id */
 	bool gaps;
 };
-
-static uint32_t fnv(struct span s)
-{
-	uint32_t h = 2166136261;
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ s.p[i]) * 16777619;
-	return h;
-}
 
 /* The id of the message where a client knows one, else a sum of its body. */
 static void label_of(const struct op *op, char *ret)
@@ -60,7 +47,7 @@ static void note(struct notes *n, const struct op *op)
 {
 	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost"};
 	struct span where = op->exchange.n ? op->exchange : op->routing_key;
-	struct buf *b = &n->kind[op->kind];
+	struct buf *b = &n->told.kind[op->kind];
 	const char *of = n->label[op->ref % OPS];
 
 	buf_puts(b, kind_text(op->kind));
@@ -134,156 +121,61 @@ static uint64_t note_op(void *ctx, struct op *op)
 	return id;
 }
 
-static struct buf load(const char *name, const char *suffix)
-{
-	struct buf b = {0};
-	char path[256];
-	FILE *f;
-	int c;
-
-	snprintf(path, sizeof(path), "tests/proto/redis/fixtures/%s%s", name, suffix);
-	f = fopen(path, "rb");
-	if (!f) {
-		fprintf(stderr, "%s: cannot be read (tests run from the repository's root)\n", path);
-		test_case_bad = true;
-		return b;
-	}
-	while ((c = getc(f)) != EOF)
-		buf_putc(&b, (char)c);
-	fclose(f);
-	return b;
-}
-
-/* The truth's lines that start with @kind. */
-static void lines_of(struct buf *truth, const char *kind, struct buf *out)
-{
-	const char *l = buf_cstr(truth);
-
-	buf_clear(out);
-	while (*l) {
-		size_t n = strcspn(l, "\n") + 1;
-
-		if (!strncmp(l, kind, strlen(kind)) && l[strlen(kind)] == ' ')
-			buf_put(out, l, n);
-		l += n;
-	}
-}
-
 /* Subscriptions end in no order of their own. */
-static void sort_lines(struct buf *b)
+static void compare(struct notes *n, const char *kinds)
 {
-	char *s = (char *)(uintptr_t)buf_cstr(b), *line[256];
-	struct buf out = {0};
-	size_t n = 0;
-
-	for (char *l = strtok(s, "\n"); l && n < ARRAY_LEN(line); l = strtok(NULL, "\n")) {
-		size_t i = n++;
-
-		for (; i && strcmp(line[i - 1], l) > 0; i--)
-			line[i] = line[i - 1];
-		line[i] = l;
-	}
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&out, "%s\n", line[i]);
-	buf_free(b);
-	*b = out;
-}
-
-static bool compare(struct notes *n, const char *name, const char *how, const char *kinds)
-{
-	struct buf truth = load(name, ".truth"), want = {0};
-	bool same = true;
-
-	for (int k = 1; k < KINDS; k++) {
-		const char *kind = kind_text((enum op_kind)k);
-
-		if (!strcmp(kind, "?") || (kinds && !strstr(kinds, kind)))
-			continue;
-		lines_of(&truth, kind, &want);
-		if (k == OP_UNSUBSCRIBE) {
-			sort_lines(&want);
-			sort_lines(&n->kind[k]);
-		}
-		if (!strcmp(buf_cstr(&n->kind[k]), buf_cstr(&want)))
-			continue;
-		fprintf(stderr, "--- %s, %s: got\n%s--- want\n%s", name, how, buf_cstr(&n->kind[k]),
-			buf_cstr(&want));
-		test_case_bad = true;
-		same = false;
-	}
-	buf_free(&truth);
-	buf_free(&want);
-	return same;
-}
-
-static void notes_free(struct notes *n)
-{
-	for (int k = 0; k < KINDS; k++)
-		buf_free(&n->kind[k]);
-	*n = (struct notes){0};
+	for (int k = 1; k < KINDS; k++)
+		if (!kinds || strstr(kinds, kind_text((enum op_kind)k)))
+			told_same(&n->told, (enum op_kind)k, k == OP_UNSUBSCRIBE, false);
 }
 
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes apart. */
 static void play(struct span rec, size_t step, size_t cut, bool from_start, struct notes *n)
 {
-	struct proto_opts opts = {.shared = proto_redis.shared_new()};
+	void *shared = proto_redis.shared_new();
 	struct proto_out out = {n, note_op, NULL};
 	struct feed f[CONNS];
+	enum flowdir way;
+	struct span s;
 
-	for (int i = 0; i < CONNS; i++) {
-		f[i] = (struct feed){.p = &proto_redis};
-		f[i].st = proto_redis.state_new(&opts, &out, from_start);
-		f[i].lost[0] = f[i].lost[1] = !from_start;
-	}
+	for (int i = 0; i < CONNS; i++)
+		feed_told(&f[i], &proto_redis, shared, &out, from_start);
 	rec = span_sub(rec, 6, SIZE_MAX);
-	while (rec.n) {
-		enum flowdir d = rec.p[0] & 1 ? TO_CLIENT : TO_SERVER;
-		unsigned conn = (rec.p[0] >> 1 & 3) | (rec.p[0] >> 3 & 4);
-		size_t len =
-			(size_t)rec.p[1] << 24 | (size_t)rec.p[2] << 16 | (size_t)rec.p[3] << 8 | rec.p[4];
-		struct span s = span_sub(rec, 5, len);
-
-		rec = span_sub(rec, 5 + len, SIZE_MAX);
-		while (s.n) {
-			size_t k = cut ? cut : step ? step : s.n;
-
-			k = k < s.n ? k : s.n;
-			cut -= cut < k ? cut : k;
-			feed_bytes(&f[conn], d, span_sub(s, 0, k));
-			s = span_sub(s, k, SIZE_MAX);
-		}
+	for (uint8_t how; rec.n; feed_part(&f[(how >> 1 & 3) | (how >> 3 & 4)], way, s, step, &cut)) {
+		how = rec.p[0];
+		if (!chunk_next(&rec, &way, &s))
+			break;
 	}
 	for (int i = 0; i < CONNS; i++) {
 		CHECK(!f[i].bad);
 		feed_end(&f[i]);
 		feed_free(&f[i]);
 	}
-	proto_redis.shared_free(opts.shared);
+	proto_redis.shared_free(shared);
+}
+
+static void run(
+	const char *name, const char *how, struct span rec, size_t step, size_t cut, const char *kinds)
+{
+	static struct notes n;
+
+	n = (struct notes){.told = {name, how, .truth = fixture_load(&proto_redis, name, ".truth")}};
+	play(rec, step, cut, true, &n);
+	compare(&n, kinds);
+	told_free(&n.told);
 }
 
 /* @kinds: those that are compared, NULL all. */
 static void fixture(const char *name, const char *kinds)
 {
-	struct buf rec = load(name, ".bin");
-	static struct notes n;
-	size_t bytes = rec.n;
+	struct buf rec = fixture_load(&proto_redis, name, ".bin");
 
-	if (rec.n < 6)
-		return;
-	play(buf_span(&rec), 0, 0, true, &n);
-	compare(&n, name, "as recorded", kinds);
-	notes_free(&n);
-	if (!test_case_bad) {
-		play(buf_span(&rec), 1, 0, true, &n);
-		compare(&n, name, "byte by byte", kinds);
-		notes_free(&n);
-	}
+	run(name, "as recorded", buf_span(&rec), 0, 0, kinds);
+	if (!test_case_bad)
+		run(name, "byte by byte", buf_span(&rec), 1, 0, kinds);
 	/* Cut at every length; large ones at lengths that fall anywhere in a value. */
-	for (size_t cut = 1; cut < bytes && !test_case_bad; cut += bytes < 6000 ? 1 : bytes / 199) {
-		play(buf_span(&rec), 0, cut, true, &n);
-		compare(&n, name, "cut", kinds);
-		notes_free(&n);
-	}
+	for (size_t cut = 1; cut < rec.n && !test_case_bad; cut += rec.n < 6000 ? 1 : rec.n / 199)
+		run(name, "cut", buf_span(&rec), 0, cut, kinds);
 	buf_free(&rec);
 }
 
@@ -312,36 +204,31 @@ static bool is_part(struct buf *got, struct buf *truth)
 static void middle(const char *name)
 {
 	static const enum op_kind kinds[] = {OP_SEND, OP_CONFIRM, OP_RETURN};
-	struct buf rec = load(name, ".bin"), want[KINDS] = {{0}};
+	struct buf rec = fixture_load(&proto_redis, name, ".bin");
 	struct span rest = span_sub(buf_span(&rec), 6, SIZE_MAX);
+	static struct notes all, n;
 	struct buf part = {0};
-	static struct notes n;
+	enum flowdir way;
+	struct span s;
 
-	play(buf_span(&rec), 0, 0, true, &n);
-	for (int k = 0; k < KINDS; k++) {
-		want[k] = n.kind[k];
-		n.kind[k] = (struct buf){0};
-	}
-	notes_free(&n);
-	while (rest.n && !test_case_bad) {
-		size_t len = (size_t)rest.p[1] << 24 | (size_t)rest.p[2] << 16 | (size_t)rest.p[3] << 8 |
-			     rest.p[4];
-
+	all = (struct notes){.next_id = 0};
+	play(buf_span(&rec), 0, 0, true, &all);
+	do {
+		n = (struct notes){.next_id = 0};
 		buf_clear(&part);
 		buf_put(&part, "EVTF1\n", 6);
 		buf_put_span(&part, rest);
 		play(buf_span(&part), 0, 0, false, &n);
 		for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-			if (!is_part(&n.kind[kinds[i]], &want[kinds[i]])) {
+			if (!is_part(&n.told.kind[kinds[i]], &all.told.kind[kinds[i]])) {
 				fprintf(stderr, "--- %s, from %zu bytes before its end: got\n%s--- of\n%s",
-					name, rest.n, buf_cstr(&n.kind[kinds[i]]), buf_cstr(&want[kinds[i]]));
+					name, rest.n, buf_cstr(&n.told.kind[kinds[i]]),
+					buf_cstr(&all.told.kind[kinds[i]]));
 				test_case_bad = true;
 			}
-		notes_free(&n);
-		rest = span_sub(rest, 5 + len, SIZE_MAX);
-	}
-	for (int k = 0; k < KINDS; k++)
-		buf_free(&want[k]);
+		told_free(&n.told);
+	} while (chunk_next(&rest, &way, &s) && rest.n && !test_case_bad);
+	told_free(&all.told);
 	buf_free(&part);
 	buf_free(&rec);
 }
