@@ -3,20 +3,19 @@ passes, which becomes a pcap and then a store (evtrace import); and the cases' c
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 OUT = os.environ.get("EVTRACE_OUTPUT", os.path.join(ROOT, ".output"))
 EVTRACE = os.environ.get("EVTRACE", os.path.join(OUT, "evtrace"))
-sys.path.insert(0, os.path.join(ROOT, "tests", "lab"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "lab"), os.path.join(ROOT, "tests", "proto")]
 import servers  # noqa: E402
+from relay import Relay  # noqa: E402,F401
 
 passed = failed = 0
 tmp = tempfile.mkdtemp(prefix="evtrace-test-")
@@ -72,64 +71,6 @@ def until(what, ready, seconds=10):
         if time.monotonic() > end:
             raise AssertionError("%s did not happen within %d s" % (what, seconds))
         time.sleep(0.02)
-
-
-class Relay:
-    """Any number of connections to @upstream; what passes is kept in the order in which it came."""
-
-    def __init__(self, upstream, port=0):
-        self.events, self.lock, self.upstream, self.n, self.open = [], threading.Lock(), upstream, 0, 0
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.upstream))
-            with self.lock:
-                self.n += 1
-                self.open += 2
-                number = self.n
-            for a in ((client, server, 0), (server, client, 1)):
-                threading.Thread(target=self.pump, args=(number,) + a, daemon=True).start()
-
-    def pump(self, number, src, dst, way):
-        while True:
-            try:
-                data = src.recv(65536)
-            except OSError:
-                data = b""
-            with self.lock:
-                if data:
-                    self.events.append((number, way, data))
-                else:
-                    self.open -= 1
-                try:
-                    if data:
-                        dst.sendall(data)
-                    else:
-                        dst.shutdown(socket.SHUT_WR)
-                except OSError:
-                    pass
-            if not data:
-                return
-
-    def sent(self):
-        """All that clients sent."""
-        with self.lock:
-            return b"".join(d for _, way, d in self.events if way == 0)
-
-    def settle(self):
-        """Everybody has hung up, or nothing has come for a while."""
-        last, quiet = -1, 0
-        while self.open and quiet < 10:
-            quiet = quiet + 1 if len(self.events) == last else 0
-            last = len(self.events)
-            time.sleep(0.05)
 
 
 def pcap(path, port, events):

@@ -8,79 +8,25 @@ bytes. Beside each stands NAME.truth: what the client knows that it did and got,
 words of fixtures.c; the decoder is tested against that, not against what it said once.
 """
 import os
-import socket
-import struct
 import sys
 import tempfile
-import threading
 from datetime import datetime
 from decimal import Decimal
 
 import pika
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../../lab"))
+sys.path[:0] = [os.path.join(HERE, "../../lab"), os.path.join(HERE, "..")]
 import broker  # noqa: E402
-
-
-class Tap:
-    """One connection's relay; keeps what passes."""
-
-    def __init__(self, port):
-        self.chunks = []
-        self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.upstream = port
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        client, _ = self.listener.accept()
-        self.listener.close()
-        server = socket.create_connection(("127.0.0.1", self.upstream))
-        ways = [threading.Thread(target=self.pump, args=a, daemon=True)
-                for a in ((client, server, 0), (server, client, 1))]
-        for w in ways:
-            w.start()
-        for w in ways:
-            w.join()
-        client.close()
-        server.close()
-
-    def pump(self, src, dst, way):
-        while True:
-            try:
-                data = src.recv(65536)
-            except OSError:
-                data = b""
-            with self.lock:
-                if data:
-                    self.chunks.append((way, data))
-                try:
-                    if data:
-                        dst.sendall(data)
-                    else:
-                        dst.shutdown(socket.SHUT_WR)
-                except OSError:
-                    pass
-            if not data:
-                return
-
-
-def fnv(body):
-    h = 2166136261
-    for b in body:
-        h = ((h ^ b) * 16777619) & 0xffffffff
-    return h
+from relay import Relay, fnv, write_fixture  # noqa: E402
 
 
 class Scenario:
     def __init__(self, port, frame_max=131072):
-        self.tap = Tap(port)
+        self.relay = Relay(port)
         self.truth = []
         self.conn = pika.BlockingConnection(pika.ConnectionParameters(
-            "127.0.0.1", self.tap.port, "/", pika.PlainCredentials("guest", "guest"),
+            "127.0.0.1", self.relay.port, "/", pika.PlainCredentials("guest", "guest"),
             frame_max=frame_max, heartbeat=60))
         self.say("LOGIN text=guest vhost=/")
 
@@ -125,13 +71,8 @@ class Scenario:
     def end(self, path):
         if self.conn.is_open:
             self.conn.close()
-        self.tap.thread.join()
-        with open(path + ".bin", "wb") as f:
-            f.write(b"EVTF1\n")
-            for way, data in self.tap.chunks:
-                f.write(struct.pack(">BI", way, len(data)) + data)
-        with open(path + ".truth", "w") as f:
-            f.write("\n".join(self.truth) + "\n")
+        self.relay.settle()
+        write_fixture(path, self.relay.chunks(), self.truth)
 
 
 def deadletter(s):

@@ -11,62 +11,13 @@ Clients: confluent-kafka (librdkafka), kafka-python, and Record.java beside this
 """
 import glob
 import os
-import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
 
 
-class Tap:
-    """Connections through it are numbered in the order in which they came."""
-    lock = threading.Lock()
-    conns = []
-    order = []
-
-    def __init__(self, port, broker):
-        self.broker = broker
-        self.sock = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            client, _ = self.sock.accept()
-            server = socket.create_connection(("127.0.0.1", self.broker))
-            with Tap.lock:
-                n = len(Tap.conns)
-                Tap.conns.append([])
-            threading.Thread(target=self.pump, args=(client, server, n, 0), daemon=True).start()
-            threading.Thread(target=self.pump, args=(server, client, n, 1), daemon=True).start()
-
-    @staticmethod
-    def pump(src, dst, n, way):
-        while True:
-            try:
-                data = src.recv(65536)
-            except OSError:
-                data = b""
-            try:
-                with Tap.lock:
-                    if data and n < len(Tap.conns):
-                        Tap.conns[n].append((way, data))
-                        Tap.order.append(n)
-                    if data:
-                        dst.sendall(data)
-                    else:
-                        dst.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-            if not data:
-                return
-
-
-def fnv(body):
-    h = 2166136261
-    for b in body or b"":
-        h = ((h ^ b) * 16777619) & 0xffffffff
-    return h
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from relay import Passed, Relay, fnv, write_bin, write_lines  # noqa: E402
 
 
 class Truth:
@@ -292,26 +243,26 @@ def main():
             names.append(a)
     if not ports or not names:
         sys.exit(__doc__)
+    passed = Passed()
     for port, broker in ports:
-        Tap(port, broker)
+        Relay(broker, port, passed)
     for name in names:
         t = Truth(ports[0][0], ports[-1][0])
-        with Tap.lock:
-            Tap.conns, Tap.order = [], []
+        with passed.lock:
+            passed.events.clear()
+            before = passed.n
         globals()[name](t)
         time.sleep(1)
         for old_file in glob.glob("%s/%s.[0-9]*.bin" % (out, name)):
             os.remove(old_file)
-        with Tap.lock:
-            for n, chunks in enumerate(Tap.conns):
-                with open("%s/%s.%d.bin" % (out, name, n), "wb") as f:
-                    f.write(b"EVTF1\n")
-                    for way, data in chunks:
-                        f.write(struct.pack(">BI", way, len(data)) + data)
-            with open("%s/%s.order" % (out, name), "w") as f:
-                f.write(" ".join(str(n) for n in Tap.order) + "\n")
-        with open("%s/%s.truth" % (out, name), "w") as f:
-            f.write("\n".join(sorted(t.lines)) + "\n")
+        with passed.lock:
+            events = [e for e in passed.events if e[0] > before]  # those before it belong to the last scenario
+            conns = passed.n - before
+        for n in range(conns):
+            write_bin("%s/%s.%d.bin" % (out, name, n), [e[1:] for e in events if e[0] == before + n + 1])
+        with open("%s/%s.order" % (out, name), "w") as f:
+            f.write(" ".join(str(e[0] - before - 1) for e in events) + "\n")
+        write_lines("%s/%s.truth" % (out, name), sorted(t.lines))
 
 
 main()

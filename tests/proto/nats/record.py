@@ -12,13 +12,10 @@ words of fixtures.c; the decoder is tested against that, not against what it sai
 listened to where it sends and gets; what a delivery is, it says itself (Msg.metadata).
 """
 import asyncio
-import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 import nats
 from nats.aio.client import Client
@@ -28,76 +25,28 @@ from nats.js.client import JetStreamContext
 from nats.js.manager import JetStreamManager
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../../lab"))
-import broker  # noqa: E402
+sys.path[:0] = [os.path.join(HERE, "../../lab"), os.path.join(HERE, "..")]
+import servers  # noqa: E402
+from relay import Relay, fnv, write_fixture  # noqa: E402
 
 
-class Server:
-    def __init__(self, directory):
-        self.port = broker.free_ports(1)[0]
-        conf = os.path.join(directory, "nats.conf")
-        with open(conf, "w") as f:
-            f.write("""listen: 127.0.0.1:%d
+class Server(servers.Nats):
+    @staticmethod
+    def binary():
+        return os.environ.get("NATS_SERVER") or servers.Nats.binary()
+
+    def prepare(self):
+        with open(self.dir + "/nats.conf", "w") as f:
+            f.write("""listen: %s
 jetstream { store_dir: "%s" }
 authorization { users: [ { user: shop, password: hunter2,
   permissions: { publish: { deny: "forbidden" } } } ] }
-""" % (self.port, directory))
-        self.process = subprocess.Popen([os.environ.get("NATS_SERVER", "/usr/sbin/nats-server"), "-c", conf],
-                                        stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                import socket
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError("nats-server does not come up")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
+""" % (self.address, self.dir))
 
 
-class Tap:
-    """One connection's relay; keeps what passes."""
-
-    def __init__(self, upstream):
-        self.upstream = upstream
-        self.chunks = []
-
-    async def start(self):
-        self.listener = await asyncio.start_server(self.run, "127.0.0.1", 0)
-        self.port = self.listener.sockets[0].getsockname()[1]
-        return self
-
-    async def run(self, r, w):
-        sr, sw = await asyncio.open_connection("127.0.0.1", self.upstream)
-        await asyncio.gather(self.pump(r, sw, 0), self.pump(sr, w, 1))
-
-    async def pump(self, src, dst, way):
-        try:
-            while data := await src.read(65536):
-                self.chunks.append((way, data))
-                dst.write(data)
-                await dst.drain()
-        except OSError:
-            pass
-        dst.close()
-
-    def save(self, path, truth):
-        with open(path + ".bin", "wb") as f:
-            f.write(b"EVTF1\n")
-            for way, data in self.chunks:
-                f.write(struct.pack(">BI", way, len(data)) + data)
-        with open(path + ".truth", "w") as f:
-            f.write("\n".join(truth) + "\n")
-
-
-def fnv(body):
-    h = 2166136261
-    for b in body:
-        h = ((h ^ b) * 16777619) & 0xffffffff
-    return h
+def save(out, name, relay, truth):
+    relay.settle()
+    write_fixture(os.path.join(out, name + os.environ.get("SUFFIX", "")), relay.chunks(), truth)
 
 
 def inbox(subject):
@@ -393,23 +342,21 @@ SCENARIOS = (core, stream, buckets)
 async def record(fn, port, out):
     global notes
     notes = Notes()
-    tap = await Tap(port).start()
-    nc = await nats.connect("nats://shop:hunter2@127.0.0.1:%d" % tap.port, allow_reconnect=False)
+    relay = Relay(port)
+    nc = await nats.connect("nats://shop:hunter2@127.0.0.1:%d" % relay.port, allow_reconnect=False)
     notes.say("LOGIN text=shop")
     await fn(nc)
     await nc.close()
-    await asyncio.sleep(0.1)
-    tap.save(os.path.join(out, fn.__name__ + os.environ.get("SUFFIX", "")), notes.lines)
+    save(out, fn.__name__, relay, notes.lines)
 
 
 async def program(port, out, name, *command):
     """A client that writes its notes itself."""
-    tap = await Tap(port).start()
-    p = await asyncio.create_subprocess_exec(*command, str(tap.port), stdout=subprocess.PIPE)
+    relay = Relay(port)
+    p = await asyncio.create_subprocess_exec(*command, str(relay.port), stdout=subprocess.PIPE)
     truth, _ = await p.communicate()
     assert p.returncode == 0
-    await asyncio.sleep(0.1)
-    tap.save(os.path.join(out, name + os.environ.get("SUFFIX", "")), truth.decode().splitlines())
+    save(out, name, relay, truth.decode().splitlines())
 
 
 async def node(port, out):
@@ -428,7 +375,7 @@ def main():
     listen()
     for fn in SCENARIOS + (libnats,) + ((node,) if "NODE_PATH" in os.environ else ()):
         with tempfile.TemporaryDirectory() as d:
-            server = Server(d)
+            server = Server(d).start()
             try:
                 asyncio.run(record(fn, server.port, out) if fn in SCENARIOS else fn(server.port, out))
             finally:

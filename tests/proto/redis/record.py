@@ -12,96 +12,39 @@ client knows that it did and got, one line an operation, in the words of fixture
 that, not against what it said once. A message is named by its id where a client knows one, else by a sum of its body.
 """
 import os
-import random
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../../lab"), os.path.join(HERE, "..")]
+import relay  # noqa: E402
+import servers  # noqa: E402
+
 CONNS = 8
 
 
-class Server:
-    """A private redis-server on loopback."""
-
+class Server(servers.Redis):
     def __init__(self, directory, *options):
-        self.port = random.randint(20000, 32000)
-        self.proc = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", directory,
-             *options], stdout=subprocess.DEVNULL)
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit("redis-server does not start")
+        super().__init__(directory)
+        self.options = options
 
-    def stop(self):
-        self.proc.terminate()
-        self.proc.wait()
-
-
-class Tap:
-    """Relays connections to the server; keeps what passes, in one order over all of them."""
-
-    def __init__(self, port):
-        self.chunks = []
-        self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.upstream = port
-        self.conns = 0
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.upstream))
-            conn, self.conns = self.conns, self.conns + 1
-            for a in ((client, server, conn, 0), (server, client, conn, 1)):
-                threading.Thread(target=self.pump, args=a, daemon=True).start()
-
-    def pump(self, src, dst, conn, way):
-        while True:
-            try:
-                data = src.recv(65536)
-            except OSError:
-                data = b""
-            with self.lock:
-                if data:
-                    self.chunks.append((conn, way, data))
-                try:
-                    if data:
-                        dst.sendall(data)
-                    else:
-                        dst.shutdown(socket.SHUT_WR)
-                except OSError:
-                    pass
-            if not data:
-                return
+    def argv(self):
+        return super().argv() + list(self.options)
 
 
 def fnv(body):
-    h = 2166136261
-    for b in body.encode() if isinstance(body, str) else body:
-        h = ((h ^ b) * 16777619) & 0xffffffff
-    return "%08x" % h
+    return "%08x" % relay.fnv(body)
 
 
 class Scenario:
     def __init__(self, name, port):
         self.name = name
-        self.tap = Tap(port)
-        self.port = self.tap.port
+        self.relay = relay.Relay(port)
+        self.port = self.relay.port
         self.truth = []
 
     def say(self, *words):
@@ -126,15 +69,11 @@ class Scenario:
 
     def end(self, out):
         time.sleep(0.3)
-        self.tap.listener.close()
-        if self.tap.conns > CONNS:
-            raise SystemExit("%s: %d connections, %d can be told apart" % (self.name, self.tap.conns, CONNS))
-        with open(os.path.join(out, self.name + ".bin"), "wb") as f:
-            f.write(b"EVTF1\n")
-            for conn, way, data in self.tap.chunks:
-                f.write(struct.pack(">BI", way | (conn & 3) << 1 | (conn & 4) << 3, len(data)) + data)
-        with open(os.path.join(out, self.name + ".truth"), "w") as f:
-            f.write("\n".join(self.truth) + "\n")
+        conns = self.relay.passed.n
+        if conns > CONNS:
+            raise SystemExit("%s: %d connections, %d can be told apart" % (self.name, conns, CONNS))
+        chunks = [(way | (n - 1 & 3) << 1 | (n - 1 & 4) << 3, data) for n, way, data in list(self.relay.events)]
+        relay.write_fixture(os.path.join(out, self.name), chunks, self.truth)
 
 
 def lists(s):
@@ -520,7 +459,7 @@ def settle_late(name, s, found):
 
 def record(name, out):
     with tempfile.TemporaryDirectory() as d:
-        server = Server(d, *("--user alice on >hunter2 ~* &* +@all".split() if name == "logins" else ()))
+        server = Server(d, *("--user alice on >hunter2 ~* &* +@all".split() if name == "logins" else ())).start()
         try:
             s = Scenario(name, server.port)
             found = SCENARIOS[name](s)
