@@ -12,24 +12,12 @@
 #include "base/unpack.h"
 #include "extract/extract.h"
 #include "extract/schema.h"
+#include "scalars.h"
 #include "test.h"
 
 #define FIXTURES "tests/unit/bodies"
 
 /* --- helpers --- */
-
-static bool render(void *ctx, const struct scalar *s)
-{
-	struct buf *b = ctx;
-
-	buf_put_span(b, s->path);
-	buf_putc(b, '=');
-	buf_putc(b, "snb0"[s->type]);
-	buf_putc(b, ':');
-	buf_put_span(b, s->value);
-	buf_putc(b, '\n');
-	return true;
-}
 
 /* "what it is\npath=value\n..." */
 static const char *read_as(struct span raw, const char *type, const char *encoding, int *ret_err)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/timefmt.h"
 #include "extract/extract.h"
+#include "scalars.h"
 #include "test.h"
 
 /* Beside the repository, or beside the folder of its worktrees. */
@@ -22,20 +23,6 @@ static const char *payloads(void)
 }
 
 /* --- helpers --- */
-
-/* Renders a walk as "path|leaf=type:value\n" lines. */
-static bool render(void *ctx, const struct scalar *s)
-{
-	struct buf *b = ctx;
-
-	buf_put_span(b, s->path);
-	buf_putc(b, '=');
-	buf_putc(b, "snb0"[s->type]);
-	buf_putc(b, ':');
-	buf_put_span(b, s->value);
-	buf_putc(b, '\n');
-	return true;
-}
 
 static const char *walk_as(struct span body, enum body_format fmt, int *ret_err)
 {
