@@ -157,7 +157,12 @@ def late():
     c.commit(message=next_of(c), asynchronous=False)
     mark("ready")
     wait_for("go")
+    # The fetch that was asked for before has been answered then; the topic, which fetches know by its id alone, is found
+    # out by what was sent by name and confirmed before it is fetched.
+    c.pause(c.assignment())
+    time.sleep(1)
     send(p, "old", "late-settled", 2)
+    c.resume(c.assignment())
     c.commit(message=next_of(c), asynchronous=False)
     send(p, "old", "late-held", 3)
     next_of(c)
