@@ -44,9 +44,25 @@ static void sizes(void)
 	CHECK_EQ(v, 7);
 }
 
+static void shown(void)
+{
+	static const int64_t v[] = {0, 7, -1, 10, 1234567890, INT64_MAX, INT64_MIN};
+	char got[NUMBER_MAX + 1], want[32];
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		got[put_i64(got, v[i])] = '\0';
+		snprintf(want, sizeof(want), "%lld", (long long)v[i]);
+		CHECK_STR(got, want);
+		got[put_u64(got, (uint64_t)v[i])] = '\0';
+		snprintf(want, sizeof(want), "%llu", (unsigned long long)v[i]);
+		CHECK_STR(got, want);
+	}
+}
+
 int main(void)
 {
 	RUN(numbers);
 	RUN(sizes);
+	RUN(shown);
 	return test_end();
 }

@@ -35,11 +35,6 @@ void buf_put(struct buf *b, const void *p, size_t n)
 	b->n += n;
 }
 
-void buf_putc(struct buf *b, char c)
-{
-	buf_put(b, &c, 1);
-}
-
 void buf_puts(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));

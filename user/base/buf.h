@@ -13,7 +13,6 @@ struct buf {
 
 bool buf_reserve(struct buf *b, size_t more);
 void buf_put(struct buf *b, const void *p, size_t n);
-void buf_putc(struct buf *b, char c);
 void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Drops the first @n bytes. */
@@ -30,6 +29,13 @@ static inline bool buf_ok(const struct buf *b)
 static inline void buf_clear(struct buf *b)
 {
 	b->n = 0;
+}
+
+/* Inline: envelopes and JSON are put together a byte at a time. */
+static inline void buf_putc(struct buf *b, char c)
+{
+	if ((b->n < b->cap && !b->oom) || buf_reserve(b, 1))
+		b->p[b->n++] = (uint8_t)c;
 }
 
 static inline void buf_put_span(struct buf *b, struct span s)

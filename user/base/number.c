@@ -53,3 +53,25 @@ int parse_size(const char *text, uint64_t *ret)
 	*ret = v << shift;
 	return 0;
 }
+
+size_t put_u64(char ret[NUMBER_MAX], uint64_t v)
+{
+	char text[NUMBER_MAX];
+	size_t at = NUMBER_MAX;
+
+	do {
+		text[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	memcpy(ret, text + at, NUMBER_MAX - at);
+	return NUMBER_MAX - at;
+}
+
+size_t put_i64(char ret[NUMBER_MAX], int64_t v)
+{
+	if (v >= 0)
+		return put_u64(ret, (uint64_t)v);
+	ret[0] = '-';
+	/* No more than 19 digits: the smallest is -2^63. */
+	return 1 + put_u64(ret + 1, 0 - (uint64_t)v);
+}

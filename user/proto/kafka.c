@@ -33,7 +33,7 @@
 
 struct span kafka_number(char *b, int64_t v)
 {
-	return span_of(b, (size_t)snprintf(b, 24, "%lld", (long long)v));
+	return span_of(b, put_i64(b, v));
 }
 
 uint64_t kafka_emit(struct kafka *st, struct op *op)

@@ -3,6 +3,7 @@
 #define EVTRACE_PROTO_KAFKA_STATE_H
 
 #include "base/intern.h"
+#include "base/number.h"
 #include "proto/kafka_records.h"
 #include "proto/kafka_wire.h"
 #include "proto/pairs.h"

@@ -155,9 +155,7 @@ static struct span only_filter(struct span config, char *buf, size_t n)
 
 static struct span number(struct nats *st, uint64_t n)
 {
-	int k = snprintf(st->number, sizeof(st->number), "%llu", (unsigned long long)n);
-
-	return span_of(st->number, (size_t)k);
+	return span_of(st->number, put_u64(st->number, n));
 }
 
 /* From which sequence on a new consumer gets what is in the stream already; "" what comes only, or not known.

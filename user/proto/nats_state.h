@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/number.h"
 #include "proto/nats_wire.h"
 #include "proto/pairs.h"
 

@@ -1,9 +1,9 @@
 #include "proto/pairs.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/hash.h"
+#include "base/number.h"
 
 #define REPLAY_MARK "evtrace-replay-of"
 #define MAX_NAME    256
@@ -39,11 +39,11 @@ void pairs_property(struct buf *b, const char *name, struct span value)
 
 void pairs_int(struct buf *b, const char *name, int64_t value)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%lld", (long long)value);
+	char text[NUMBER_MAX];
 
-	pairs_add(b,
-		&(struct pair){.type = FIELD_INT, .name = span_str(name), .value = span_of(text, (size_t)n)});
+	pairs_add(b, &(struct pair){.type = FIELD_INT,
+			     .name = span_str(name),
+			     .value = span_of(text, put_i64(text, value))});
 }
 
 void pairs_header(struct buf *b, struct span name, struct span value)

@@ -45,12 +45,9 @@
 
 struct span redis_db(struct redis *st, int32_t db)
 {
-	int n;
-
 	if (db < 0)
 		return SPAN_EMPTY;
-	n = snprintf(st->vhost, sizeof(st->vhost), "%d", db);
-	return span_of(st->vhost, (size_t)n);
+	return span_of(st->vhost, put_u64(st->vhost, (uint64_t)db));
 }
 
 static uint64_t emit(struct redis *st, struct op *op)

@@ -8,13 +8,17 @@ static size_t skip_space(struct span s, size_t i)
 	return i;
 }
 
-/* @i is at a quote; returns the index behind the closing one, 0 when there is none. */
+/* @i is at a quote; returns the index behind the closing one, 0 when there is none. The next quote is looked
+ * for once, not again behind each escape before it: a body may be one long string of escapes. */
 static size_t skip_string(struct span s, size_t i)
 {
+	const uint8_t *q = NULL;
+
 	for (i++; i < s.n; i++) {
-		const uint8_t *q = memchr(s.p + i, '"', s.n - i);
 		const uint8_t *b;
 
+		if (!q || q < s.p + i)
+			q = memchr(s.p + i, '"', s.n - i);
 		if (!q)
 			return 0;
 		b = memchr(s.p + i, '\\', (size_t)(q - (s.p + i)));

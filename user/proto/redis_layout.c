@@ -57,10 +57,13 @@ static bool kombu(struct redis *st, struct op *op, struct span properties, struc
 
 static bool sidekiq(struct redis *st, struct op *op)
 {
-	struct span jid = member(op->body, "jid"), class = member(op->body, "class");
-	struct span wrapped = member(op->body, "wrapped");
+	struct span jid = member(op->body, "jid"), class, wrapped;
 
-	if (!jid.n || !class.n)
+	if (!jid.n)
+		return false; /* most objects: read no further */
+	class = member(op->body, "class");
+	wrapped = member(op->body, "wrapped");
+	if (!class.n)
 		return false;
 	op->type = wrapped.n ? wrapped : class;
 	property(st, "message-id", jid);

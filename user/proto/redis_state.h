@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "base/number.h"
 #include "proto/pairs.h"
 #include "proto/proto.h"
 #include "proto/redis_cmd.h"
@@ -132,7 +133,7 @@ struct redis {
 	struct short_text user;
 	bool user_known, logged_in;
 	int32_t db; /* -1: not known */
-	char vhost[16];
+	char vhost[NUMBER_MAX];
 	bool in_multi;
 	enum reply_mode reply_mode;
 

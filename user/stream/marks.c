@@ -55,6 +55,11 @@ uint64_t marks_index(const struct marks *ms, uint64_t pos)
 {
 	uint64_t lo = ms->lo, hi = ms->hi;
 
+	/* Nearly always it is the newest call, or what comes behind it. */
+	if (hi > lo && at(ms, hi - 1)->end <= pos)
+		return hi;
+	if (hi - lo > 1 && at(ms, hi - 2)->end <= pos)
+		return hi - 1;
 	while (lo < hi) {
 		uint64_t mid = lo + (hi - lo) / 2;
 
