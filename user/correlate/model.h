@@ -5,7 +5,7 @@
  *           form one broker: cluster.c
  *   where   exchanges, queues, bindings: topology.c; which queues a publish reaches: route.c
  *   what    messages and their copies: message.c; which delivery belongs to which send: identity.c
- *   log     destinations that keep and number what they get, and the groups that read them: log.c
+ *   log     destinations that keep and number what they get: log.c; the groups that read them: group.c
  *   settle  deliveries and settlement: settle.c; dead letters: death.c
  *   why     which taken message caused a send: cause.c, values.c, score.c; links and flows: flow.c
  */
@@ -124,7 +124,7 @@ struct queue {
 	int64_t ttl_ms, max_length;
 	uint32_t consumers, refs;
 	uint64_t mark;
-	/* of a group that reads a topic or stream; see log.c */
+	/* of a group that reads a topic or stream; see group.c */
 	struct topic *topic;
 	struct list of_topic;
 	struct str *filter;
@@ -237,7 +237,7 @@ struct message {
 
 struct copy {
 	struct list dirty, waiting, lane, of_position;
-	struct position *position; /* see log.c */
+	struct position *position; /* see group.c */
 	struct copy *next;
 	struct message *m;
 	struct queue *q;
@@ -436,7 +436,7 @@ struct correlator {
 	struct reached reached;
 
 	struct map messages, sends, groups;
-	struct map topics, journals, named, members, positions; /* log.c */
+	struct map topics, journals, named, members, positions; /* log.c, group.c */
 	struct list open, done, done_open; /* done_open: settled, but other copies may turn up */
 	struct list dirty_messages, dirty_copies;
 
@@ -568,17 +568,22 @@ void place_doubt(struct correlator *c, struct queue *place, struct message *m);
 int place_resolve(struct correlator *c, struct queue *place, struct queue *real);
 
 /* log.c */
-bool subject_matches(struct span pattern, struct span subject);
 int log_sent(struct correlator *c, struct opctx *x, struct message *m);
-int log_route(struct correlator *c, struct message *m);
 int log_name(struct correlator *c, struct opctx *x, struct message *m);
 struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint);
 struct message *log_message(struct correlator *c, struct space *s, struct span log, struct span mid);
+int log_delete(struct correlator *c, struct opctx *x);
+void log_forget(struct correlator *c, struct message *m);
+int log_restore(struct correlator *c, struct message *m, struct span log, struct span mid);
+void log_free(struct correlator *c);
+
+/* group.c */
+bool subject_matches(struct span pattern, struct span subject);
+int log_route(struct correlator *c, struct message *m);
 int log_delivery_queue(struct correlator *c, struct opctx *x, struct queue **ret);
 int log_reported(struct correlator *c, struct opctx *x);
 int log_taken_over(struct correlator *c, struct opctx *x, struct copy *cp);
 int log_settle(struct correlator *c, struct opctx *x);
-int log_delete(struct correlator *c, struct opctx *x);
 /* 1: for the others to do. */
 int log_topology(struct correlator *c, struct opctx *x);
 int log_subscribe(struct correlator *c, struct opctx *x, struct queue **ret);
@@ -587,13 +592,10 @@ int log_consumer_gone(struct correlator *c, struct queue *q, uint64_t process, i
 int log_unsubscribe(struct correlator *c, struct opctx *x);
 /* The state or the queue of @cp changed. */
 int log_copy(struct correlator *c, struct copy *cp);
-void log_forget(struct correlator *c, struct message *m);
 void log_forget_copy(struct correlator *c, struct copy *cp);
 void log_leave_topic(struct correlator *c, struct queue *q);
-int log_restore(struct correlator *c, struct message *m, struct span log, struct span mid);
 int log_restore_queue(struct correlator *c, struct message *m, struct span name, struct queue **ret);
 void log_free_members(struct correlator *c);
-void log_free(struct correlator *c);
 
 /* settle.c */
 int settle_copy(struct correlator *c, struct copy *cp, const struct op *op);
