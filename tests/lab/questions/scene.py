@@ -35,6 +35,11 @@ def wait_for(what, patience=30):
         time.sleep(0.02)
 
 
+def linger():
+    """Ends no sooner than a busy recorder has read what the process is called."""
+    time.sleep(1.5)
+
+
 def run(services):
     """The function of the name under which it was started."""
     services[os.path.basename(sys.argv[0])]()

@@ -7,7 +7,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
-from scene import SERVER, mark, name_of, note, order, run, wait_for  # noqa: E402
+from scene import SERVER, linger, mark, name_of, note, order, run, wait_for  # noqa: E402
 
 BASE = {"bootstrap.servers": SERVER}
 
@@ -166,6 +166,7 @@ def late():
     c.commit(message=next_of(c), asynchronous=False)
     send(p, "old", "late-held", 3)
     next_of(c)
+    linger()
     os._exit(0)
 
 

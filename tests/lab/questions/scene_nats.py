@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import nats  # noqa: E402
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy  # noqa: E402
-from scene import SERVER, mark, name_of, note, order, run, wait_for  # noqa: E402
+from scene import SERVER, linger, mark, name_of, note, order, run, wait_for  # noqa: E402
 
 
 async def connect():
@@ -138,6 +138,7 @@ async def late():
     await got[0].ack()
     await publish(js, "old", "late-waiting", 4)
     await nc.flush()
+    linger()
     os._exit(0)
 
 

@@ -5,7 +5,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import redis  # noqa: E402
-from scene import SERVER, mark, name_of, note, order, run, wait_for  # noqa: E402
+from scene import SERVER, linger, mark, name_of, note, order, run, wait_for  # noqa: E402
 
 
 def connect():
@@ -118,6 +118,7 @@ def late():
     (mid, _), _ = r.xreadgroup("elders", "e1", {"old": ">"}, count=2)[0][1]
     r.xack("old", "elders", mid)
     add(r, "old", "late-waiting", 4)
+    linger()
 
 
 run({"late": late, "shop": shop, "billing": billing, "holder": holder, "dier": dier, "loser": loser, "claimer": claimer,
