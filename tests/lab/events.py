@@ -206,8 +206,12 @@ class Judge:
                 self.missing(x, "%s: is not confirmed in the store", name_of(x))
             if self.states and x.get("tx") == "abort" and m["state"] != "returned":
                 self.fault("%s: its transaction was aborted, the store says %s", name_of(x), m["state"])
+        again = {name_of(dict(x, mid=None)) for x in self.truth.sends}
         for m in self.store.messages.values():
-            if m["origin"] == "client" and m["id"] not in used and not self.truth.unwatched.intersection(self.store.names(m)):
+            if m["state"] == "returned" and not m["broker_id"] and again.intersection(self.store.names(m)):
+                self.checked["refused, sent again"] += 1  # by the client library, which told its program only the end
+            elif m["origin"] == "client" and m["id"] not in used and not self.truth.unwatched.intersection(
+                    self.store.names(m)):
                 self.fault("m%d was not sent by anybody: %s", m["id"],
                            [m[k] for k in ("exchange", "routing_key", "log", "broker_id", "body_size", "state")])
 

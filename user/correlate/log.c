@@ -10,11 +10,9 @@
 #include "base/hash.h"
 #include "correlate/log.h"
 
-#define MAX_TOPICS 65536
-#define MAX_SCAN   64 /* sends of equal content looked at */
-#define MAX_DISORDER                                                                                         \
-	1024 /* messages beyond a place, one after the other, before the rest is beyond it too               \
-	      */
+#define MAX_TOPICS   65536
+#define MAX_SCAN     64   /* sends of equal content looked at */
+#define MAX_DISORDER 1024 /* messages beyond a place, one after the other, before the rest is, too */
 
 /* --- topics and journals --- */
 
@@ -275,6 +273,7 @@ static int delete_copy(struct correlator *c, struct opctx *x, struct copy *cp)
 static int delete_message(struct correlator *c, struct opctx *x, struct message *m)
 {
 	m->own = STATE_PURGED;
+	list_del(&m->of_journal); /* not looked at again by what trims the journal with every send */
 	for (struct copy *cp = m->copies; cp; cp = cp->next)
 		delete_copy(c, x, cp);
 	message_touch(c, m);
@@ -285,6 +284,7 @@ int log_delete(struct correlator *c, struct opctx *x)
 {
 	struct journal *j = journal_find(c, x->space, x->op->log);
 	struct message *m;
+	unsigned beyond = 0;
 	uint64_t at[2];
 
 	if (!j)
@@ -297,8 +297,12 @@ int log_delete(struct correlator *c, struct opctx *x)
 		return 0;
 	list_for_each (&j->messages, n) {
 		m = list_entry(n, struct message, of_journal);
-		if (before(m, at) && m->own != STATE_PURGED)
+		if (before(m, at)) {
+			beyond = 0;
 			delete_message(c, x, m);
+		} else if (++beyond > MAX_DISORDER) {
+			break;
+		}
 	}
 	return 0;
 }

@@ -42,7 +42,7 @@ static bool is_done(const struct message *m)
 	unsigned open = m->in_state[STATE_UNKNOWN] + m->in_state[STATE_QUEUED] +
 			m->in_state[STATE_DELIVERED] + m->in_state[STATE_REQUEUED];
 
-	if (m->own == STATE_RETURNED)
+	if (m->own == STATE_RETURNED || (m->own == STATE_PURGED && !open))
 		return true;
 	return !open && (m->ncopies || m->routes == ROUTES_DECLARED || passing);
 }

@@ -23,6 +23,8 @@
  */
 #include "proto/nats_state.h"
 
+#define ADDRESSES_MAX 4096 /* bytes of a cluster's */
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,6 +70,42 @@ static void message_of(struct nats *st, const struct line *l, struct span data, 
 	message(st, &m);
 }
 
+/*
+ * Servers of a cluster tell each other's addresses. Their cluster's name is what people chose, and many chose
+ * the same: together with the least of the addresses it is one of its own.
+ */
+static void cluster(struct nats *st, struct span json)
+{
+	struct span urls = nats_json_get(json, "connect_urls"), url, first = SPAN_EMPTY;
+	char name[128], text[128], least[128];
+	struct op op = {.kind = OP_CLUSTER};
+	struct span c = nats_json_text(nats_json_get(json, "cluster"), name, sizeof(name));
+
+	buf_clear(&st->envelope);
+	while (c.n && nats_json_item(&urls, &url) && st->envelope.n < ADDRESSES_MAX) {
+		struct span s = nats_json_text(url, text, sizeof(text));
+
+		if (st->envelope.n)
+			buf_putc(&st->envelope, ',');
+		buf_put_span(&st->envelope, s);
+		if (s.n && (!first.n || memcmp(s.p, first.p, s.n < first.n ? s.n : first.n) < 0)) {
+			memcpy(least, s.p, s.n);
+			first = span_of(least, s.n);
+		}
+	}
+	if (!first.n || !buf_ok(&st->envelope))
+		return;
+	op.text = buf_span(&st->envelope);
+	buf_putc(&st->envelope, ' ');
+	buf_put_span(&st->envelope, c);
+	buf_putc(&st->envelope, ' ');
+	buf_put_span(&st->envelope, first);
+	op.exchange = span_sub(buf_span(&st->envelope), op.text.n + 1, SIZE_MAX);
+	op.text = span_sub(buf_span(&st->envelope), 0, op.text.n); /* it may have moved */
+	if (buf_ok(&st->envelope))
+		nats_emit(st, &op);
+}
+
 static void info(struct nats *st, const struct line *l)
 {
 	uint64_t n;
@@ -77,6 +115,8 @@ static void info(struct nats *st, const struct line *l)
 		st->link = true;
 	if (nats_json_u64(nats_json_get(l->rest, "max_payload"), &n) && n > st->payload_max && n <= INT32_MAX)
 		st->payload_max = (uint32_t)n;
+	if (st->dir == TO_CLIENT)
+		cluster(st, l->rest);
 }
 
 static void plain_line(struct nats *st, const struct line *l)

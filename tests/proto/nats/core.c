@@ -33,6 +33,17 @@ static void as_the_server_accepts_it(void)
 		S("msg a.b\t7   2\r\nok\r\n"));
 }
 
+static void clusters(void)
+{
+	EXPECT("1 CLUSTER ex=C1 10.0.0.7:4222 text=127.0.0.1:4222,10.0.0.7:4222\n",
+		S("INFO "
+		  "{\"server_id\":\"N1\",\"cluster\":\"C1\",\"connect_urls\":[\"127.0.0.1:4222\",\"10.0.0.7:"
+		  "4222\"]}\r\n"));
+	/* one that is alone, and one without a name */
+	EXPECT("", S("INFO {\"server_id\":\"N1\",\"cluster\":\"C1\"}\r\n"),
+		S("INFO {\"server_id\":\"N1\",\"connect_urls\":[\"10.0.0.7:4222\"]}\r\n"));
+}
+
 static void any_bytes(void)
 {
 	EXPECT(LOGIN "2 SEND channel ex=a size=12 body=\r\nPUB b 1\r\nx\n"
@@ -247,6 +258,7 @@ int main(void)
 {
 	RUN(publish_and_deliver);
 	RUN(as_the_server_accepts_it);
+	RUN(clusters);
 	RUN(any_bytes);
 	RUN(headers);
 	RUN(no_responders);
