@@ -485,6 +485,19 @@ int cause_settled(struct correlator *c, struct inop *in, const struct opctx *x)
 	return 0;
 }
 
+int cause_ended(struct correlator *c, struct inop *in, const struct opctx *x, enum settle how)
+{
+	struct op op = *x->op;
+	struct opctx y = *x;
+
+	if (!in || in->settled_ns)
+		return 0;
+	op.kind = OP_SETTLE;
+	op.settle = how;
+	y.op = &op;
+	return cause_settled(c, in, &y);
+}
+
 /* --- time --- */
 
 int cause_sweep(struct correlator *c)

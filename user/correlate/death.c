@@ -109,9 +109,6 @@ static bool ends_with(struct span s, const char *end)
 static int moved_from_group(struct correlator *c, struct opctx *x, struct message *old, struct message *m)
 {
 	const struct moved *mv = &c->env.moved;
-	struct op reject = *x->op;
-	struct opctx y = *x;
-
 	for (struct copy *cp = old->copies; cp; cp = cp->next) {
 		struct span q = str_span(cp->q->name);
 		struct inop *in = cp->inop;
@@ -126,10 +123,7 @@ static int moved_from_group(struct correlator *c, struct opctx *x, struct messag
 		cp->dead_letter = m->id;
 		cp->inop = NULL;
 		copy_set(c, cp, STATE_DEAD_LETTERED);
-		reject.kind = OP_SETTLE;
-		reject.settle = SETTLE_REJECT;
-		y.op = &reject;
-		return in && !in->settled_ns ? cause_settled(c, in, &y) : 0;
+		return cause_ended(c, in, x, SETTLE_REJECT);
 	}
 	return 0;
 }

@@ -29,7 +29,7 @@ static const char *const no_ids[] = {"content-type", "content-encoding", "delive
 	"expiration", "timestamp", "type", "user-id", "app-id", "cluster-id", "reply-to", "CC", "BCC",
 	"x-first-death-queue", "x-first-death-reason", "x-first-death-exchange", "x-last-death-queue",
 	"x-last-death-reason", "x-last-death-exchange", "x-delivery-count", "x-acquired-count", "x-death",
-	"evtrace-replay-of", "traceparent", "tracestate"};
+	REPLAY_MARK, "traceparent", "tracestate"};
 
 static bool one_of(struct span name, const char *const *names, size_t n)
 {
@@ -250,7 +250,7 @@ static void read_header(struct envelope *e, struct span name, struct span value)
 	if (span_starts(name, "CC[") || span_starts(name, "BCC[")) {
 		if (e->ncc < MAX_KEYS - 1)
 			e->cc[e->ncc++] = keep(e, value);
-	} else if (span_is(name, "evtrace-replay-of")) {
+	} else if (span_is(name, REPLAY_MARK)) {
 		e->replay_of = parse_message_id(value);
 	} else if (span_is(name, "kafka_replyTopic")) {
 		e->reply_to = keep(e, value);

@@ -325,8 +325,8 @@ static int group_left(struct correlator *c, struct queue *q, uint64_t process, i
 			if (err || cp->state != STATE_DELIVERED || cp->consumer != process)
 				continue;
 			err = settle_copy(c, cp, &lost);
-			if (!err && in && !in->settled_ns)
-				err = cause_settled(c, in, &x);
+			if (!err)
+				err = cause_ended(c, in, &x, SETTLE_LOST);
 		}
 	}
 	return err;
@@ -368,15 +368,7 @@ int log_reported(struct correlator *c, struct opctx *x)
 /* Taken by another one before the first settled it (XCLAIM, a rebalance, a time-out). */
 int log_taken_over(struct correlator *c, struct opctx *x, struct copy *cp)
 {
-	struct op lost = *x->op;
-	struct opctx y = *x;
-
-	if (!cp->inop || cp->inop->settled_ns)
-		return 0;
-	lost.kind = OP_SETTLE;
-	lost.settle = SETTLE_LOST;
-	y.op = &lost;
-	return cause_settled(c, cp->inop, &y);
+	return cause_ended(c, cp->inop, x, SETTLE_LOST);
 }
 
 /* One settlement, of a copy that was or was not seen to be delivered. */

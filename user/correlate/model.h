@@ -617,6 +617,9 @@ int death_delivered(struct correlator *c, struct opctx *x, uint64_t fingerprint,
 /* cause.c */
 int cause_taken(struct correlator *c, struct opctx *x, struct message *m, struct copy *cp);
 int cause_settled(struct correlator *c, struct inop *in, const struct opctx *x);
+/* The same where no operation says so, but something else does at @x's moment; nothing when it is NULL or
+ * settled. */
+int cause_ended(struct correlator *c, struct inop *in, const struct opctx *x, enum settle how);
 int cause_sent(struct correlator *c, struct opctx *x, struct message *m);
 int cause_sweep(struct correlator *c);
 int cause_finish(struct correlator *c); /* decides all that is pending */

@@ -150,7 +150,7 @@ static int note_replay(struct correlator *c, const struct message *m)
 {
 	if (!c->env.replay_of || c->env.replay_of >= m->id)
 		return 0;
-	return link_add(c, c->env.replay_of, m->id, LINK_REPLAY_OF, 1.0, "header evtrace-replay-of");
+	return link_add(c, c->env.replay_of, m->id, LINK_REPLAY_OF, 1.0, "header " REPLAY_MARK);
 }
 
 /* --- send --- */

@@ -443,7 +443,7 @@ int amqp091_table_each(struct span table, amqp091_entry_fn fn, void *ctx)
 static bool unstable_header(struct span name)
 {
 	static const char *const exact[] = {
-		"x-death", "CC", "BCC", "x-delivery-count", "x-acquired-count", "evtrace-replay-of"};
+		"x-death", "CC", "BCC", "x-delivery-count", "x-acquired-count", REPLAY_MARK};
 
 	for (size_t i = 0; i < ARRAY_LEN(exact); i++)
 		if (span_is(name, exact[i]))

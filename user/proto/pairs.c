@@ -5,8 +5,7 @@
 #include "base/hash.h"
 #include "base/number.h"
 
-#define REPLAY_MARK "evtrace-replay-of"
-#define MAX_NAME    256
+#define MAX_NAME 256
 
 static void put_length(struct buf *b, uint64_t n)
 {

@@ -71,6 +71,9 @@ struct proto_stats {
 	uint64_t frames, messages, skipped_bytes, errors;
 };
 
+/* The header that marks a replayed copy: "m42.5f1c0a77d2e94b10", the message and the act's token. */
+#define REPLAY_MARK "evtrace-replay-of"
+
 /* What people who run this broker call things; NULL: the usual word. */
 struct proto_words {
 	const char *queue;   /* DEST_ROUTED without an exchange: "queue" */

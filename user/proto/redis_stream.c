@@ -73,7 +73,7 @@ static void fields(struct redis *st, const struct resp *r, const struct node *f,
 		pairs_header(&st->env, name, resp_text(r, v));
 		if (v->clipped || v->gap)
 			op->flags |= v->gap ? OPF_GAP : OPF_TRUNCATED;
-		if (!span_is(name, "evtrace-replay-of")) {
+		if (!span_is(name, REPLAY_MARK)) {
 			if (rank < best || (!own && best == body_rank(SPAN_EMPTY)))
 				body = v;
 			if (rank < best)

@@ -48,7 +48,7 @@ static bool on_token(void *ctx, const struct field *f)
 {
 	struct token *t = ctx;
 
-	if (!span_is(f->name, "header.evtrace-replay-of"))
+	if (!span_is(f->name, "header." REPLAY_MARK))
 		return true;
 	take_text(t->text, sizeof(t->text), f->text);
 	return false;

@@ -58,16 +58,10 @@
 	X(nats_GetLastError)
 
 struct lib {
-#define X(fn) __typeof__(&fn) fn;
-	FUNCTIONS(X)
-#undef X
+	FUNCTIONS(LIBRARY_MEMBER)
 };
 
-static const struct library_symbol symbols[] = {
-#define X(fn) {#fn, offsetof(struct lib, fn)},
-	FUNCTIONS(X)
-#undef X
-};
+static const struct library_symbol symbols[] = {FUNCTIONS(LIBRARY_SYMBOL)};
 
 const struct replayer replayer_libnats;
 

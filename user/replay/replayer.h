@@ -10,9 +10,6 @@
 #include "proto/proto.h"
 #include "replay/credentials.h"
 
-/* The header that marks a copy: "m42.5f1c0a77d2e94b10", the message and the act's token. */
-#define REPLAY_MARK "evtrace-replay-of"
-
 struct replay_broker {
 	const char *host;
 	int port;
@@ -103,6 +100,11 @@ struct library_symbol {
 	const char *name;
 	size_t offset; /* of the pointer to it in the client's structure */
 };
+
+/* A client lists what it needs as FUNCTIONS(X), then: struct lib { FUNCTIONS(LIBRARY_MEMBER) }; and
+ * static const struct library_symbol symbols[] = {FUNCTIONS(LIBRARY_SYMBOL)}; */
+#define LIBRARY_MEMBER(fn) __typeof__(&fn) fn;
+#define LIBRARY_SYMBOL(fn) {#fn, offsetof(struct lib, fn)},
 
 /* Loads @r's library and fills in the pointers. Never unloaded: its atexit handlers (OpenSSL's) may point
  * into it. -ENOPKG. */
