@@ -181,6 +181,22 @@ static void member_leaves(void)
 	bench_end(&b);
 }
 
+/* The group is deleted while a member holds the only message of a partition. */
+static void member_of_deleted_group(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "a", "billing");
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	fetch(&b, 3, "a", NULL, "0", "7", "", "one");
+	member(&b, 5, OP_QUEUE_DELETE, "", "billing");
+	member(&b, 3, OP_UNSUBSCRIBE, "a", "billing");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "purged");
+	bench_end(&b);
+}
+
 /* A delivery may be seen before the broker's answer, and equal contents may be taken for each other. */
 static void names_in_any_order(void)
 {
@@ -739,6 +755,7 @@ int main(void)
 	RUN(groups_and_positions);
 	RUN(readers);
 	RUN(member_leaves);
+	RUN(member_of_deleted_group);
 	RUN(names_in_any_order);
 	RUN(pending_lists);
 	RUN(group_begins);

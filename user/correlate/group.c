@@ -20,6 +20,7 @@ struct position {
 	struct queue *group;
 	struct journal *journal;
 	struct list copies; /* copy.of_position */
+	bool walked;        /* by each_open(): stays until that is done, though empty */
 };
 
 /* --- groups --- */
@@ -221,6 +222,14 @@ static uint64_t position_key(const struct queue *q, const struct journal *j)
 	return hash_u64((uint64_t)(uintptr_t)q) + hash_u64((uint64_t)(uintptr_t)j + 1);
 }
 
+static void position_end(struct correlator *c, struct position *p)
+{
+	if (!list_empty(&p->copies) || p->walked)
+		return;
+	map_del(&c->positions, p->key);
+	free(p);
+}
+
 static void position_leave(struct correlator *c, struct copy *cp)
 {
 	struct position *p = cp->position;
@@ -229,10 +238,7 @@ static void position_leave(struct correlator *c, struct copy *cp)
 		return;
 	cp->position = NULL;
 	list_del(&cp->of_position);
-	if (list_empty(&p->copies)) {
-		map_del(&c->positions, p->key);
-		free(p);
-	}
+	position_end(c, p);
 }
 
 static int position_join(struct correlator *c, struct copy *cp)
@@ -270,41 +276,41 @@ void log_forget_copy(struct correlator *c, struct copy *cp)
 	position_leave(c, cp);
 }
 
-typedef int (*copy_fn)(struct correlator *c, struct opctx *x, struct copy *cp);
+/* 1: @cp is beyond what is looked for. */
+typedef int (*copy_fn)(struct correlator *c, struct opctx *x, struct copy *cp, const void *arg);
 
-static int each_before(struct correlator *c, struct opctx *x, const struct queue *q, copy_fn fn)
+static int each_open(struct correlator *c, struct opctx *x, struct position *p, copy_fn fn, const void *arg)
 {
-	struct journal *j = journal_find(c, x->space, x->op->log);
-	struct position *p = j ? map_ptr(&c->positions, position_key(q, j)) : NULL;
-	struct list *n, *next;
-	uint64_t at[2];
 	unsigned beyond = 0;
-	int err = 0;
+	int r = 0;
 
-	if (!p || !read_mid(x->op->mid, at))
-		return 0;
-	/* The list, and with it the position, may go with its last copy. */
-	for (n = p->copies.next; !err && n != &p->copies && beyond < MAX_DISORDER; n = next) {
-		struct copy *cp = list_entry(n, struct copy, of_position);
-		bool last = n->next == &p->copies;
-
-		next = n->next;
-		if (before(cp->m, at)) {
-			beyond = 0;
-			err = fn(c, x, cp);
-		} else {
-			beyond++;
-		}
-		if (last)
+	p->walked = true;
+	list_for_each (&p->copies, n) {
+		r = fn(c, x, list_entry(n, struct copy, of_position), arg);
+		beyond = r > 0 ? beyond + 1 : 0;
+		if (r < 0 || beyond == MAX_DISORDER)
 			break;
 	}
-	return err;
+	p->walked = false;
+	position_end(c, p);
+	return r < 0 ? r : 0;
 }
 
 /*
  * A member of a Kafka group left: what it had fetched and the group has not committed, its next reader gets
  * again. (Streams keep it in the reader's pending list: that is told when somebody claims it.)
  */
+static int give_back(struct correlator *c, struct opctx *x, struct copy *cp, const void *process)
+{
+	struct inop *in = cp->inop;
+	int err;
+
+	if (cp->state != STATE_DELIVERED || cp->consumer != *(const uint64_t *)process)
+		return 0;
+	err = settle_copy(c, cp, x->op);
+	return err ? err : cause_ended(c, in, x, SETTLE_LOST);
+}
+
 static int group_left(struct correlator *c, struct queue *q, uint64_t process, int64_t ts_ns)
 {
 	struct op lost = {.kind = OP_SETTLE, .settle = SETTLE_LOST, .ts_ns = ts_ns};
@@ -316,18 +322,8 @@ static int group_left(struct correlator *c, struct queue *q, uint64_t process, i
 		struct position *p =
 			j->name == q->topic->name ? NULL : map_ptr(&c->positions, position_key(q, j));
 
-		if (!p)
-			continue;
-		list_for_each (&p->copies, k) {
-			struct copy *cp = list_entry(k, struct copy, of_position);
-			struct inop *in = cp->inop;
-
-			if (err || cp->state != STATE_DELIVERED || cp->consumer != process)
-				continue;
-			err = settle_copy(c, cp, &lost);
-			if (!err)
-				err = cause_ended(c, in, &x, SETTLE_LOST);
-		}
+		if (p && !err)
+			err = each_open(c, &x, p, give_back, &process);
 	}
 	return err;
 }
@@ -393,6 +389,26 @@ static int settle_one(struct correlator *c, struct opctx *x, struct copy *cp)
 	return err || !in || in->settled_ns ? err : cause_settled(c, in, x);
 }
 
+static int settle_before(struct correlator *c, struct opctx *x, struct copy *cp, const void *at)
+{
+	return before(cp->m, at) ? settle_one(c, x, cp) : 1;
+}
+
+/* All of the group's copies before the position that the operation names. */
+static int settle_up_to(struct correlator *c, struct opctx *x, const struct queue *q)
+{
+	struct journal *j = journal_find(c, x->space, x->op->log);
+	struct position *p = j ? map_ptr(&c->positions, position_key(q, j)) : NULL;
+	struct op many = *x->op;
+	struct opctx y = *x;
+	uint64_t at[2];
+
+	/* Who commits a position says nothing about which of the messages before it made him send what. */
+	many.flags |= OPF_ONE_OF_MANY;
+	y.op = &many;
+	return p && read_mid(x->op->mid, at) ? each_open(c, &y, p, settle_before, at) : 0;
+}
+
 /* A read that was asked for before we came does not say for which group: the settlement does. */
 static struct copy *name_reader(
 	struct correlator *c, const struct opctx *x, struct message *m, struct queue *q)
@@ -445,8 +461,6 @@ static int catch_up(struct correlator *c, struct opctx *x, struct queue *q)
 
 int log_settle(struct correlator *c, struct opctx *x)
 {
-	struct op many = *x->op;
-	struct opctx y = *x;
 	struct message *m;
 	struct copy *cp;
 	struct queue *q;
@@ -468,11 +482,8 @@ int log_settle(struct correlator *c, struct opctx *x)
 			cp = name_reader(c, x, m, q);
 		return cp ? settle_one(c, x, cp) : 0;
 	}
-	/* Who commits a position says nothing about which of the messages before it made him send what. */
-	many.flags |= OPF_ONE_OF_MANY;
-	y.op = &many;
 	err = catch_up(c, x, q);
-	return err ? err : each_before(c, &y, q, settle_one);
+	return err ? err : settle_up_to(c, x, q);
 }
 
 /* A new group that begins at a position gets what its topic holds from there on. */
