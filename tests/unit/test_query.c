@@ -61,7 +61,8 @@ static void faults_point_at_the_place(void)
 		"query: this is no time: write 14:02, 2026-11-23T14:02:09Z, 90s, 5min, 2h or 3d\n"
 		"  since:yesterdy\n        ^");
 	check_fault("state:lost",
-		"query: there is no such state; they are: sent confirmed returned queued delivered "
+		"query: there is no such state; they are: sent confirmed returned refused aborted queued "
+		"delivered "
 		"acked requeued rejected dead-lettered expired purged unknown\n  state:lost\n        ^");
 	/* the caret stands under a column, not a byte */
 	check_fault("José \"", "query: this quote is never closed\n  José \"\n       ^");

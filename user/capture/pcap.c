@@ -75,8 +75,12 @@ static void state_free(void *state)
 static int give(struct source *s, const struct sink *sink, int64_t ts, uint32_t link, struct span data,
 	uint32_t size, struct err *e)
 {
-	int err = flows_packet(s->flows, sink, ts, link, data, size);
+	int err;
 
+	/* Simple packet blocks have no time; 0 is that of what has not happened. */
+	if (!ts)
+		ts = 1;
+	err = flows_packet(s->flows, sink, ts, link, data, size);
 	s->last_ns = ts;
 	return err ? source_stopped(s, err, e) : 0;
 }

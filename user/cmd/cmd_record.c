@@ -58,9 +58,11 @@ static const char help[] =
 	"  --ring SIZE           buffer between kernel and evtrace, 64M by default; larger survives longer "
 	"bursts\n"
 	"\n"
-	"Exit code 0; 2 for a wrong command line; 4 when the machine does not allow it (evtrace doctor says "
+	"Exit code: that of COMMAND, 128 and its number when a signal ended it; 0 where none is run. Where "
+	"recording\n"
+	"itself fails: 2 for a wrong command line; 4 when the machine does not allow it (evtrace doctor says "
 	"why) or\n"
-	"the disk filled; 5 when the store cannot be used. How COMMAND itself ended is said on stderr.\n";
+	"the disk filled; 5 when the store cannot be used.\n";
 
 enum {
 	OPT_PID = 1,
@@ -444,6 +446,16 @@ static void reap_command(struct record *r)
 	r->child_status = status;
 }
 
+/* As a shell has it. One that outlived the recording has none. */
+static int command_exit(const struct record *r)
+{
+	int st = r->child_status;
+
+	if (!r->child_ended)
+		return 0;
+	return WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
+}
+
 static void tell_command_end(const struct record *r, size_t alive)
 {
 	int st = r->child_status;
@@ -754,5 +766,5 @@ int cmd_record(int argc, char **argv)
 	alive = !code && r.child ? live_processes(r.live) : 0;
 	code = finish(&r, code);
 	tell_command_end(&r, alive);
-	return code;
+	return code ? code : command_exit(&r);
 }

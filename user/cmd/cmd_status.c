@@ -70,6 +70,16 @@ static const char *text(sqlite3_stmt *st, int i)
 	return t ? t : "";
 }
 
+/* What a command line holds of line feeds stays on one line. */
+static void say_end(sqlite3_stmt *st, int i)
+{
+	struct buf b = {0};
+
+	text_safe(&b, span_str(text(st, i)));
+	say(stdout, "%s\n", buf_cstr(&b));
+	buf_free(&b);
+}
+
 static const char *protocol_name(int id)
 {
 	const struct proto *p = proto_by_id((enum proto_id)id);
@@ -117,37 +127,40 @@ static void store_text(const struct status *s)
 static void recorder_text(struct status *s, sqlite3_stmt *st, struct json *j)
 {
 	int64_t began = sqlite3_column_int64(st, 0), ended = sqlite3_column_int64(st, 1);
+	bool importing = s->a.cov.running && strcmp(text(st, 3), "live");
 	char when[64], lasted[40];
 
 	(void)j;
 	if (!s->a.cov.running)
-		say(stdout, "recording    no; the last one %s %s: %s\n",
+		say(stdout, "recording    no; the last one %s %s: ",
 			sqlite3_column_int(st, 4) ? "was interrupted" : "ended",
-			fmt_when(when, sizeof(when), ended, s->a.now_ns), text(st, 2));
-	else if (strcmp(text(st, 3), "live"))
-		say(stdout, "recording    no; pid %d is importing %s\n", s->pid, text(st, 3));
+			fmt_when(when, sizeof(when), ended, s->a.now_ns));
+	else if (importing)
+		say(stdout, "recording    no; pid %d is importing ", s->pid);
 	else
-		say(stdout, "recording    yes, by pid %d since %s, for %s: %s\n", s->pid,
+		say(stdout, "recording    yes, by pid %d since %s, for %s: ", s->pid,
 			fmt_when(when, sizeof(when), began, s->a.now_ns),
-			fmt_duration(lasted, sizeof(lasted), s->a.now_ns - began), text(st, 2));
+			fmt_duration(lasted, sizeof(lasted), s->a.now_ns - began));
+	say_end(st, importing ? 3 : 2);
 }
 
 /* --- counts --- */
 
 static void message_count(struct status *s, sqlite3_stmt *st, struct json *j)
 {
-	enum msg_state state = (enum msg_state)sqlite3_column_int(st, 1);
+	const char *state = message_state_name(
+		(enum msg_state)sqlite3_column_int(st, 1), (uint32_t)sqlite3_column_int64(st, 2));
 	const char *proto = protocol_name(sqlite3_column_int(st, 0));
 	char n[40];
 
 	if (s->a.json) {
 		json_text(j, "protocol", proto);
-		json_kv_str(j, "state", state_name(state));
-		json_kv_int(j, "count", sqlite3_column_int64(st, 2));
+		json_kv_str(j, "state", state);
+		json_kv_int(j, "count", sqlite3_column_int64(st, 3));
 		return;
 	}
 	say(stdout, "%s%s %s", s->shown ? ", " : "messages     ",
-		fmt_count(n, sizeof(n), (uint64_t)sqlite3_column_int64(st, 2)), state_name(state));
+		fmt_count(n, sizeof(n), (uint64_t)sqlite3_column_int64(st, 3)), state);
 	if (*proto)
 		say(stdout, " (%s)", proto);
 	s->shown = true;
@@ -158,7 +171,7 @@ static void connection_count(struct status *s, sqlite3_stmt *st, struct json *j)
 	static const struct {
 		const char *name, *words;
 	} states[] = {
-		[CONN_UNKNOWN] = {"unknown", "not yet recognised"},
+		[CONN_UNKNOWN] = {"unknown", "too short to tell"},
 		[CONN_DECODED] = {"decoded", ""},
 		[CONN_OTHER] = {"other", "no broker's (ignored)"},
 		[CONN_ENCRYPTED] = {"encrypted", "TLS (unreadable)"},
@@ -185,10 +198,16 @@ static void connection_count(struct status *s, sqlite3_stmt *st, struct json *j)
 static int counts(struct status *s, struct err *e)
 {
 	static const char messages[] =
-		"SELECT proto,state,count(*) FROM message GROUP BY 1,2 ORDER BY 3 DESC";
+		"SELECT proto,state,CASE state WHEN 3 THEN flags&0x6000000 ELSE 0 END,count(*) FROM message "
+		"GROUP BY 1,2,3 ORDER BY 4 DESC";
+	/* Those on which nothing passed are pipes of a program to itself, as a rule. */
 	static const char connections[] =
-		"SELECT proto,state,count(*) FROM connection GROUP BY 1,2 ORDER BY 3 DESC";
+		"SELECT proto,state,count(*) FROM connection WHERE state OR "
+		"bytes_to_server OR bytes_to_client OR lost_to_server OR lost_to_client GROUP BY 1,2 ORDER "
+		"BY 3 DESC";
 	int err;
+
+	_Static_assert(STATE_RETURNED == 3 && (MSGF_REFUSED | MSGF_ABORTED) == 0x6000000, "as above");
 
 	s->shown = false;
 	err = each(s, "messages", messages, message_count, e);

@@ -50,7 +50,9 @@ struct correlator_stats {
 };
 void correlator__stats(const struct correlator *c, struct correlator_stats *ret);
 
-const char *state_name(enum msg_state s);     /* "dead-lettered" */
+const char *state_name(enum msg_state s); /* "dead-lettered" */
+/* Of a message, with its MSGF_*: a "returned" one may be "refused" or "aborted". */
+const char *message_state_name(enum msg_state s, uint32_t flags);
 int state_from_name(struct span name);        /* -EINVAL */
 const char *link_kind_name(enum link_kind k); /* "caused-by" */
 const char *settle_name(enum settle s);       /* "ack" */

@@ -71,6 +71,13 @@ const char *state_name(enum msg_state s)
 	return name_in(states, ARRAY_LEN(states), s);
 }
 
+const char *message_state_name(enum msg_state s, uint32_t flags)
+{
+	if (s == STATE_RETURNED && flags & MSGF_REFUSED)
+		return flags & MSGF_ABORTED ? "aborted" : "refused";
+	return state_name(s);
+}
+
 int state_from_name(struct span name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)

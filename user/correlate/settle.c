@@ -247,14 +247,14 @@ int send_op(struct correlator *c, struct opctx *x)
 
 /* --- confirm, return --- */
 
-static int given_back(struct correlator *c, struct message *m, bool refused, uint32_t code)
+static int given_back(struct correlator *c, struct message *m, const struct op *op)
 {
-	bool had_routes = false;
+	bool had_routes = false, refused = op->kind == OP_CONFIRM;
 
 	m->own = STATE_RETURNED;
-	m->code = code;
+	m->code = op->code;
 	if (refused)
-		m->flags |= MSGF_REFUSED;
+		m->flags |= MSGF_REFUSED | (op->flags & OPF_TX ? MSGF_ABORTED : 0);
 	for (struct copy *cp = m->copies; cp; cp = cp->next)
 		if (!cp->deliveries && !cp->withdrawn && cp->state == STATE_QUEUED) {
 			had_routes = true;
@@ -274,10 +274,10 @@ int confirm_op(struct correlator *c, struct opctx *x)
 		return 0;
 	x->m = m;
 	if (op->kind == OP_RETURN || op->flags & OPF_NEGATIVE)
-		return given_back(c, m, op->kind == OP_CONFIRM, op->code);
+		return given_back(c, m, op);
 	/* A producer that was told to try again (a partition moved) sent it once more. */
 	if (m->flags & MSGF_REFUSED && m->dest == DEST_LOG) {
-		m->flags &= ~MSGF_REFUSED;
+		m->flags &= ~(MSGF_REFUSED | MSGF_ABORTED);
 		m->own = STATE_SENT;
 		m->code = 0;
 	}

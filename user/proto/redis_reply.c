@@ -28,7 +28,8 @@ void redis_confirm_all(struct redis *st, const struct answer *a, uint32_t flags,
 	struct span ids = answer_item(a, 0);
 	size_t n = ids.n / sizeof(uint64_t);
 
-	if (a->h.flags & PEND_TX)
+	/* One that failed among others is no transaction that was rolled back. */
+	if (a->h.flags & PEND_TX && !(flags & OPF_NEGATIVE))
 		flags |= OPF_TX;
 	if (n > 1)
 		flags |= OPF_ONE_OF_MANY;
@@ -62,7 +63,7 @@ static void refused(struct redis *st, const struct answer *a, struct span text)
 
 		if (cmd == RC_PUBLISH || cmd == RC_SPUBLISH)
 			b.h.db = -1;
-		redis_confirm_all(st, &b, OPF_NEGATIVE, text);
+		redis_confirm_all(st, &b, OPF_NEGATIVE | OPF_TX, text);
 	} else if (cmd == RC_EVAL) {
 		redis_script_reply(st, a, NULL);
 	}

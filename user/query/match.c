@@ -282,7 +282,7 @@ static void look_at_columns(struct match *m)
 			yes = s->flags & l->flags;
 			break;
 		case LEAF_STATE:
-			yes = !l->with && l->states & s->states;
+			yes = (!l->with && l->states & s->states) || l->flags & s->flags;
 			last = false;
 			break;
 		case LEAF_WORD:

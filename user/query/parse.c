@@ -232,22 +232,25 @@ static int state_leaf(struct parser *p, struct leaf *l, size_t at)
 {
 	static const struct {
 		const char *word;
-		uint32_t states;
-	} also[] = {{"waiting", 1u << STATE_QUEUED | 1u << STATE_REQUEUED},
-		{"unsettled", 1u << STATE_DELIVERED}, {"done", 1u << STATE_ACKED},
-		{"dead", 1u << STATE_DEAD_LETTERED}};
+		uint32_t states, flags;
+	} also[] = {{"waiting", 1u << STATE_QUEUED | 1u << STATE_REQUEUED, 0},
+		{"unsettled", 1u << STATE_DELIVERED, 0}, {"done", 1u << STATE_ACKED, 0},
+		{"dead", 1u << STATE_DEAD_LETTERED, 0}, {"refused", 0, MSGF_REFUSED},
+		{"aborted", 0, MSGF_ABORTED}};
 
 	for (int s = STATE_UNKNOWN; s <= STATE_PURGED; s++)
 		if (pattern_is(&l->pat, span_str(state_name((enum msg_state)s))))
 			l->states |= 1u << s;
 	for (size_t i = 0; i < ARRAY_LEN(also); i++)
-		if (span_eq_nocase(buf_span(&l->value), span_str(also[i].word)))
+		if (span_eq_nocase(buf_span(&l->value), span_str(also[i].word))) {
 			l->states |= also[i].states;
-	if (l->states)
+			l->flags |= also[i].flags;
+		}
+	if (l->states || l->flags)
 		return 0;
 	return syntax(p, at,
-		"there is no such state; they are: sent confirmed returned queued delivered acked requeued "
-		"rejected dead-lettered expired purged unknown");
+		"there is no such state; they are: sent confirmed returned refused aborted queued delivered "
+		"acked requeued rejected dead-lettered expired purged unknown");
 }
 
 int message_id_parse(const char *text, uint64_t *ret)

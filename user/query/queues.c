@@ -187,6 +187,7 @@ struct copy_times {
 /* Who asks for each message (pops, XREADGROUP, basic.get) has no subscription. */
 static void note_taker(struct tally *t, const struct copy_times *k)
 {
+	t->row.had_consumers |= k->consumer != 0;
 	if (!k->consumer || !in_window(t, k->delivered))
 		return;
 	for (unsigned i = 0; i < t->takers_n; i++)

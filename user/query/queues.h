@@ -19,6 +19,7 @@ struct queue_row {
 	uint64_t waiting, unsettled, redelivered, dead;
 	int64_t oldest_ns;  /* since when the oldest waits, 0 none */
 	unsigned consumers; /* subscriptions that were not seen to end */
+	bool had_consumers; /* somebody took something, ever */
 	unsigned takers;    /* without any: processes that took something within the window and still run */
 	struct {
 		const char *service;

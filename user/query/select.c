@@ -344,7 +344,7 @@ const char *row_state(const struct row *r)
 {
 	if (r->origin == ORIGIN_BROKER && row_waits(r->state))
 		return state_name(STATE_DEAD_LETTERED);
-	return state_name(r->state);
+	return message_state_name(r->state, r->flags);
 }
 
 /* A payload that is damaged is told, and the message is looked at without it. */

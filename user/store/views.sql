@@ -32,6 +32,8 @@ CREATE VIEW IF NOT EXISTS messages AS SELECT
 	(m.flags & 2) != 0 AS has_gap, -- 1: bytes of it were lost in capture
 	(m.flags & 16) != 0 AS mandatory, -- 1: to be returned when it cannot be routed
 	(m.flags & 16777216) != 0 AS confirmed, -- 1: the broker confirmed it
+	(m.flags & 33554432) != 0 AS refused, -- 1: returned, because the broker refused it
+	(m.flags & 67108864) != 0 AS aborted, -- 1: refused, because its transaction was aborted
 	m.one_of AS one_of, -- identical messages it could have been mistaken for; 1: it is surely this one
 	m.code AS code, -- returned: the broker's reply code
 	m.connection AS connection, -- id of the sender's connection

@@ -137,6 +137,12 @@ static void transaction(void)
 	ask(&t, "PUBLISH c d");
 	ask(&t, "EXEC");
 	say(&t, "+OK\r\n+QUEUED\r\n*-1\r\n");
+	/* one of two fails, which is no rollback */
+	ask(&t, "MULTI");
+	ask(&t, "RPUSH q b");
+	ask(&t, "RPUSH text b");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:2\r\n-WRONGTYPE no list\r\n");
 	ask(&t, "RPUSH q c");
 	say(&t, ":2\r\n");
 	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
@@ -148,8 +154,12 @@ static void transaction(void)
 		       "7 CONFIRM vhost=0 ref=6 text=DISCARD negative tx\n"
 		       "8 SEND channel ex=c tx size=1 body=d\n"
 		       "9 CONFIRM channel ref=8 text=a watched key was changed negative tx\n"
-		       "10 SEND vhost=0 key=q size=1 body=c {command=RPUSH}\n"
-		       "11 CONFIRM vhost=0 ref=10\n");
+		       "10 SEND vhost=0 key=q tx size=1 body=b {command=RPUSH}\n"
+		       "11 SEND vhost=0 key=text tx size=1 body=b {command=RPUSH}\n"
+		       "12 CONFIRM vhost=0 ref=10 tx\n"
+		       "13 CONFIRM vhost=0 ref=11 text=WRONGTYPE no list negative\n"
+		       "14 SEND vhost=0 key=q size=1 body=c {command=RPUSH}\n"
+		       "15 CONFIRM vhost=0 ref=14\n");
 }
 
 static void sharded(void)
