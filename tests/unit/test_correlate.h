@@ -104,6 +104,8 @@ struct rows {
 	size_t messages_written, copies_written, operations, identifiers, payloads, consumers, gaps;
 	uint64_t merges[256][2];
 	size_t nmerges;
+	uint64_t last_merged[2]; /* messages */
+	char last_rename[2][64];
 	struct operation_rec ops[MAX_ROWS];
 	struct broker_rec brokers[16];
 	char broker_names[16][64];
@@ -215,6 +217,26 @@ static int on_merge(void *ctx, uint64_t from, uint64_t to)
 	return 0;
 }
 
+static int on_merge_messages(void *ctx, uint64_t from, uint64_t to)
+{
+	struct rows *r = ctx;
+
+	r->last_merged[0] = from;
+	r->last_merged[1] = to;
+	r->m[from % MAX_ROWS].r.id = 0;
+	mix(r, r->last_merged, sizeof(r->last_merged));
+	return 0;
+}
+
+static int on_rename(void *ctx, struct span from, struct span to)
+{
+	struct rows *r = ctx;
+
+	keep_text(r->last_rename[0], sizeof(r->last_rename[0]), from);
+	keep_text(r->last_rename[1], sizeof(r->last_rename[1]), to);
+	return 0;
+}
+
 static int on_broker(void *ctx, const struct broker_rec *b)
 {
 	struct rows *r = ctx;
@@ -289,6 +311,8 @@ static void bench_new(struct bench *b, const struct correlator_opts *opts)
 		.operation = on_operation,
 		.identifier = on_identifier,
 		.merge_flows = on_merge,
+		.merge_messages = on_merge_messages,
+		.rename = on_rename,
 		.broker = on_broker,
 		.queue = on_queue,
 		.consumer = on_consumer,

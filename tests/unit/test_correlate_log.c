@@ -750,6 +750,180 @@ static void first_answer(void)
 	bench_end(&b);
 }
 
+/* Under another name than "orders", as long as the topic's own is not known. */
+static struct op nameless(enum op_kind kind, const char *client, const char *mid, const char *body)
+{
+	return (struct op){.kind = kind,
+		.dest = DEST_LOG,
+		.exchange = S("Xid"),
+		.routing_key = S("0"),
+		.log = S("Xid-0"),
+		.mid = S(mid),
+		.consumer = S(client),
+		.body = S(body)};
+}
+
+static void told_name(struct bench *b, unsigned conn)
+{
+	feed(b, conn, 1,
+		(struct op){.kind = OP_EXCHANGE_DECLARE,
+			.dest = DEST_LOG,
+			.flags = OPF_PASSIVE,
+			.exchange = S("orders"),
+			.args = S("id=Xid")});
+	flush(b);
+}
+
+/* What was fetched under a topic's id is found under its name; a send that is known there is the same one. */
+static void named_late(void)
+{
+	struct bench b;
+	uint64_t sent;
+
+	bench_new(&b, NULL);
+	sent = produce(&b, 1, "orders", "0", "", "two");
+	feed(&b, 3, 1, nameless(OP_RECEIVE, "c", "7", "one"));
+	feed(&b, 3, 1, nameless(OP_RECEIVE, "c", "8", "two"));
+	/* what its reader sends for it belongs to the message, whatever it is called */
+	feed(&b, 3, 1,
+		(struct op){.kind = OP_SEND, .exchange = S("mail"), .routing_key = S("m"), .body = S("two")});
+	stored(&b, 1, sent, "orders-0", "8", 0);
+	finish(&b);
+	CHECK_STR(name_of(&b, 2), "Xid-0@7");
+	CHECK_STR(name_of(&b, 3), "Xid-0@8");
+	CHECK_STR(name_of(&b, 1), "orders-0@8");
+	CHECK_EQ(copies_of(&b, 1), 0);
+	told_name(&b, 3);
+	CHECK_STR(b.rows->last_rename[0], "Xid");
+	CHECK_STR(b.rows->last_rename[1], "orders");
+	CHECK_EQ(b.rows->last_merged[0], 3);
+	CHECK_EQ(b.rows->last_merged[1], 1);
+	CHECK_EQ(copies_of(&b, 1), 1);
+	CHECK_STR(state_of(&b, 1), "delivered");
+	CHECK_EQ(b.rows->m[1].r.sent_ns != 0, true);
+	/* the position that its group commits is told by name */
+	member(&b, 3, OP_SUBSCRIBE, "c", "billing");
+	settle_named(&b, 5, "billing", "0", "9", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 2, "orders/billing"), "acked");
+	CHECK_STR(name_of(&b, 2), "orders-0@7");
+	CHECK_STR(b.rows->m[2].exchange, "orders");
+	/* and so is what comes later */
+	fetch(&b, 3, "c", NULL, "0", "9", "", "three");
+	flush(&b);
+	CHECK_STR(state_in(&b, 5, "orders/billing"), "delivered");
+	bench_end(&b);
+}
+
+/* A member and its group were told under the id, too (KIP-848). */
+static void group_named_late(void)
+{
+	struct bench b;
+	struct op join = nameless(OP_SUBSCRIBE, "c", "", ""), done = nameless(OP_SETTLE, "c", "8", "");
+
+	bench_new(&b, NULL);
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	join.routing_key = join.log = join.mid = SPAN_EMPTY;
+	join.queue = done.queue = S("billing");
+	join.queue_known = done.queue_known = true;
+	done.flags = OPF_UP_TO;
+	done.settle = SETTLE_ACK;
+	feed(&b, 3, 1, join);
+	feed(&b, 3, 1, nameless(OP_RECEIVE, "c", "7", "one"));
+	feed(&b, 3, 1, nameless(OP_RECEIVE, "c", "8", "two"));
+	feed(&b, 3, 1, done);
+	flush(&b);
+	CHECK_STR(state_in(&b, 2, "Xid/billing"), "acked");
+	told_name(&b, 3);
+	CHECK_EQ(b.rows->last_merged[0], 2);
+	CHECK_EQ(b.rows->last_merged[1], 1);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "delivered");
+	fetch(&b, 3, "c", NULL, "0", "9", "", "three");
+	settle_named(&b, 3, "billing", "0", "10", SETTLE_ACK, OPF_UP_TO);
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "four"), "orders-0", "10", 0);
+	flush(&b);
+	CHECK_STR(state_in(&b, 3, "orders/billing"), "acked");
+	CHECK_STR(state_in(&b, 4, "orders/billing"), "acked");
+	CHECK_EQ(copies_of(&b, 4), 1);
+	CHECK_STR(state_in(&b, 5, "orders/billing"), "queued");
+	bench_end(&b);
+}
+
+static uint32_t rnd(uint32_t n)
+{
+	static uint64_t state = 88172645463325252ULL;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)(state >> 33) % n;
+}
+#define PICK(list) list[rnd(ARRAY_LEN(list))]
+
+/* One operation of any kind about few topics, partitions, groups and positions, so that all meet in all ways.
+ */
+static void any_op(struct bench *b, uint64_t *recent)
+{
+	static const char *const
+		topics[] = {"orders", "Xid", "Yid", "stream"},
+		*const groups[] = {"g", "h", ""}, *const mids[] = {"1", "2", "3", "4", "5", "6-1", "odd", ""},
+		*const clients[] = {"c", "d"}, *const bodies[] = {"", "x", "{\"order\":{\"id\":4711}}"},
+		*const args[] = {"", "id=Xid", "id=Yid", "id=orders"};
+	static const enum op_kind kinds[] = {OP_SEND, OP_SEND, OP_SEND, OP_CONFIRM, OP_CONFIRM, OP_RECEIVE,
+		OP_RECEIVE, OP_RECEIVE, OP_SETTLE, OP_SETTLE, OP_SETTLE, OP_DELETE, OP_EXCHANGE_DECLARE,
+		OP_EXCHANGE_DELETE, OP_QUEUE_DECLARE, OP_QUEUE_DELETE, OP_SUBSCRIBE, OP_UNSUBSCRIBE};
+	static const uint32_t flags[] = {0, 0, 0, OPF_UP_TO, OPF_UP_TO, OPF_REPORTED, OPF_STORED,
+		OPF_NEGATIVE, OPF_TX, OPF_GAP, OPF_REDELIVERED, OPF_ONE_OF_MANY};
+	char log[32];
+	const char *topic = PICK(topics);
+	bool stream = *topic == 's';
+	struct op op = {.kind = PICK(kinds),
+		.dest = rnd(20) ? DEST_LOG : DEST_CHANNEL,
+		.flags = PICK(flags),
+		.ref = rnd(3) ? recent[rnd(16)] : 0,
+		.settle = (enum settle)(rnd(6) + 1),
+		.exchange = S(topic),
+		.routing_key = stream ? SPAN_EMPTY : S("0"),
+		.log = S(log),
+		.mid = S(PICK(mids)),
+		.consumer = S(PICK(clients)),
+		.queue = S(PICK(groups)),
+		.args = S(PICK(args)),
+		.delivery = rnd(3),
+		.body = S(PICK(bodies))};
+
+	snprintf(log, sizeof(log), stream ? "%s" : "%s-0", topic);
+	op.log = rnd(10) ? span_str(log) : SPAN_EMPTY;
+	op.queue_known = op.queue.n;
+	recent[rnd(16)] = feed(b, rnd(4), 1 + rnd(3), op);
+}
+
+static void anything_goes(void)
+{
+	struct correlator_opts opts = {.max_messages = 150};
+	struct correlator_stats st;
+
+	for (int round = 0; round < 50; round++) {
+		uint64_t recent[16] = {0};
+		struct bench b;
+
+		bench_new(&b, &opts);
+		for (int i = 0; i < 3000; i++) {
+			any_op(&b, recent);
+			if (!rnd(40))
+				flush(&b);
+			if (!rnd(400))
+				wait_ms(&b, rnd(30000));
+		}
+		finish(&b);
+		correlator__stats(b.c, &st);
+		CHECK(st.live <= 200);
+		bench_end(&b);
+	}
+}
+
 int main(void)
 {
 	RUN(groups_and_positions);
@@ -772,5 +946,8 @@ int main(void)
 	RUN(clusters);
 	RUN(two_clusters);
 	RUN(restored);
+	RUN(named_late);
+	RUN(group_named_late);
+	RUN(anything_goes);
 	return test_end();
 }

@@ -171,6 +171,55 @@ static void test_same_id_replaces(void)
 	store__close(s);
 }
 
+/* Two messages that turn out to be one, and a topic that gets its name, when all of it is stored already. */
+static void test_amended(void)
+{
+	struct store_writer *w = open_writer();
+	struct record_sink k;
+	struct store *s = NULL;
+
+	store_writer_sink(w, &k);
+	for (uint64_t i = 1; i <= 3; i++) {
+		struct message_rec m = message(i);
+		struct copy_rec c = {
+			.id = i, .message = i, .queue = SPAN_LIT("Xid/g"), .state = STATE_QUEUED};
+		struct operation_rec o = {.id = i, .message = i, .kind = OP_RECEIVE, .ts_ns = T0};
+		struct link_rec l = {.id = i, .src = 3, .dst = i, .kind = LINK_CAUSED_BY, .evidence = ""};
+
+		m.exchange = i < 3 ? SPAN_LIT("Xid") : SPAN_LIT("orders");
+		m.log = i < 2 ? SPAN_LIT("Xid-0") : i < 3 ? SPAN_LIT("Xid-17") : SPAN_LIT("orders-0");
+		m.routing_key = SPAN_LIT("Xidx");
+		k.message(k.ctx, &m);
+		k.copy(k.ctx, &c);
+		k.operation(k.ctx, &o);
+		k.link(k.ctx, &l);
+	}
+	k.queue(k.ctx, &(struct queue_rec){.broker = 1, .name = SPAN_LIT("Xid/g"), .ts_ns = 1});
+	k.queue(k.ctx, &(struct queue_rec){.broker = 1, .name = SPAN_LIT("Xid/h"), .ts_ns = 1});
+	k.queue(k.ctx, &(struct queue_rec){.broker = 1, .name = SPAN_LIT("orders/g"), .ts_ns = 2});
+	k.consumer(k.ctx,
+		&(struct consumer_rec){.connection = 1, .queue = SPAN_LIT("Xid/h"), .tag = SPAN_LIT("t")});
+	CHECK_EQ(store_writer_commit(w, T0, NULL), 0);
+	k.rename(k.ctx, SPAN_LIT("Xid"), SPAN_LIT("orders"));
+	k.merge_messages(k.ctx, 2, 3);
+	CHECK_EQ(store_writer__close(w, NULL), 0);
+	CHECK_EQ(store__open(dir, false, &s, NULL), 0);
+	CHECK_STR(q(s, "SELECT group_concat(m.id||' '||e.text||' '||l.text||' '||k.text,', ') FROM message m "
+		       "JOIN name"
+		       " e ON e.id=m.exchange JOIN name l ON l.id=m.log JOIN name k ON k.id=m.routing_key"),
+		"1 orders orders-0 Xidx, 3 orders orders-0 Xidx");
+	CHECK_STR(q(s, "SELECT group_concat(c.id||' '||message||' '||text,', ') FROM copy c JOIN name q ON "
+		       "q.id=c.queue"),
+		"1 1 orders/g, 2 3 orders/g, 3 3 orders/g");
+	CHECK_STR(q(s, "SELECT group_concat(message) FROM operation"), "1,3,3");
+	CHECK_STR(q(s, "SELECT group_concat(src||'>'||dst) FROM link"), "3>1,3>3");
+	CHECK_STR(q(s, "SELECT group_concat(name||' '||ts_ns) FROM (SELECT * FROM queue ORDER BY name)"),
+		"orders/g 2,orders/h 1");
+	CHECK_STR(q(s, "SELECT queue FROM consumer"), "orders/h");
+	CHECK_STR(q(s, "SELECT messages FROM session"), "2");
+	store__close(s);
+}
+
 static void test_payloads(void)
 {
 	static const size_t sizes[] = {0, 1, 100, 4096, 500000, 600000, 1 << 20, 3 << 20, 10};
@@ -278,6 +327,7 @@ int main(void)
 	RUN(test_round_trip_of_every_row);
 	RUN(test_views_say_the_same_words);
 	RUN(test_same_id_replaces);
+	RUN(test_amended);
 	RUN(test_payloads);
 	RUN(test_next_writer_goes_on);
 	RUN(test_coverage);

@@ -92,7 +92,7 @@ static int join_one(struct correlator *c, struct message *m, struct flow *f)
 	return f->id != old && f->stored ? merged(c, old, f->id) : 0;
 }
 
-static int flow_join(struct correlator *c, struct message *a, struct message *b)
+int flow_join(struct correlator *c, struct message *a, struct message *b)
 {
 	struct flow *fa = root_of_message(c, a), *fb = root_of_message(c, b), *small;
 

@@ -10,7 +10,6 @@
 #include "base/hash.h"
 #include "correlate/log.h"
 
-#define MAX_MEMBERS  65536
 #define MAX_SCAN     64   /* messages that have a copy, one after the other, before all earlier ones have */
 #define MAX_DISORDER 1024 /* copies beyond a position, likewise */
 
@@ -51,9 +50,8 @@ bool subject_matches(struct span pattern, struct span subject)
 	}
 }
 
-/* The group's queue. @filter: what of the topic it gets; empty: not known, so nothing is due to it. */
-static int group_get(struct correlator *c, struct space *s, struct span topic, struct span group,
-	struct span filter, struct queue **ret)
+int group_get(struct correlator *c, struct space *s, struct span topic, struct span group, struct span filter,
+	struct queue **ret)
 {
 	struct queue *q;
 	int err;
@@ -83,8 +81,7 @@ static int group_get(struct correlator *c, struct space *s, struct span topic, s
 	return 0;
 }
 
-/* As the operation names it. JetStream has consumers that see a part of their stream. */
-static int group_of(struct correlator *c, struct opctx *x, struct queue **ret)
+int group_of(struct correlator *c, struct opctx *x, struct queue **ret)
 {
 	const struct op *op = x->op;
 	struct span topic = topic_name(op);
@@ -119,100 +116,6 @@ int log_route(struct correlator *c, struct message *m)
 			return -ENOMEM;
 	}
 	return 0;
-}
-
-/* --- members: who reads for which group --- */
-
-/* The client id of a process, or of a host where the process is not known, on one topic. */
-static uint64_t member_key(const struct opctx *x, const struct topic *t)
-{
-	const struct conn *k = &x->conn->info;
-	uint64_t who = x->process ? x->process->id
-				  : hash64(k->client_addr, sizeof(k->client_addr), k->netns) | 1ULL << 63;
-
-	return hash_span(x->op->consumer, hash_u64(who) ^ (uint64_t)(uintptr_t)t);
-}
-
-static int member_set(struct correlator *c, uint64_t key, struct queue *q)
-{
-	struct queue *old = map_ptr(&c->members, key);
-
-	if (old == q)
-		return 0;
-	if (!old && c->members.n >= MAX_MEMBERS)
-		return 0;
-	if (map_put_ptr(&c->members, key, q))
-		return -ENOMEM;
-	queue_ref(q);
-	if (old)
-		queue_put(c, old);
-	return 0;
-}
-
-static int member_joined(struct correlator *c, struct opctx *x, struct queue *q)
-{
-	uint64_t key = member_key(x, q->topic);
-	struct queue *old = map_ptr(&c->members, key);
-	int err;
-
-	if (!old || old == q || old->ambiguous)
-		return old ? 0 : member_set(c, key, q);
-	if (old->name) {
-		/* Two groups under one client id: whom a fetch is for cannot be told any more. */
-		struct queue *place = queue_new_place(c, x->space);
-
-		if (!place)
-			return -ENOMEM;
-		place->ambiguous = true;
-		err = member_set(c, key, place);
-		queue_put(c, place);
-		return err;
-	}
-	err = member_set(c, key, q);
-	return err ? err : place_resolve(c, old, q);
-}
-
-static void member_left(struct correlator *c, struct opctx *x, struct queue *q)
-{
-	uint64_t key = member_key(x, q->topic);
-
-	if (map_ptr(&c->members, key) == q) {
-		map_del(&c->members, key);
-		queue_put(c, q);
-	}
-}
-
-/* Whose delivery it is: a group, or a place without a name for a reader of which no group is known. */
-int log_delivery_queue(struct correlator *c, struct opctx *x, struct queue **ret)
-{
-	struct topic *t;
-	struct queue *q;
-	uint64_t key;
-	int err;
-
-	if (x->op->queue_known) {
-		err = group_of(c, x, &q);
-		if (!err) {
-			queue_alive(c, q);
-			*ret = q;
-			queue_ref(q);
-		}
-		return err;
-	}
-	err = topic_get(c, x->space, topic_name(x->op), &t);
-	if (err)
-		return err;
-	key = member_key(x, t);
-	topic_put(c, t);
-	q = map_ptr(&c->members, key);
-	if (q) {
-		queue_ref(q);
-	} else {
-		q = queue_new_place(c, x->space);
-		err = q ? member_set(c, key, q) : -ENOMEM;
-	}
-	*ret = q;
-	return err;
 }
 
 /* --- positions --- */
@@ -516,6 +419,8 @@ int log_topology(struct correlator *c, struct opctx *x)
 	int err;
 
 	switch (x->op->kind) {
+	case OP_EXCHANGE_DECLARE:
+		return log_declared(c, x);
 	case OP_EXCHANGE_DELETE:
 		topic_gone(c, x);
 		return 1;
@@ -567,12 +472,4 @@ int log_restore_queue(struct correlator *c, struct message *m, struct span name,
 		name.p[topic.n] != '/')
 		return queue_get(c, m->space, name, ret);
 	return group_get(c, m->space, topic, span_sub(name, topic.n + 1, SIZE_MAX), SPAN_EMPTY, ret);
-}
-
-/* Before queues. */
-void log_free_members(struct correlator *c)
-{
-	map_for_each (&c->members, s)
-		queue_put(c, (struct queue *)(uintptr_t)s->val);
-	map_free(&c->members);
 }

@@ -278,7 +278,7 @@ struct message *join_late_send(struct group *g, int64_t ts_ns)
 
 /* --- places without a name --- */
 
-static void take_over(struct correlator *c, struct copy *to, struct copy *from)
+void copy_take_over(struct correlator *c, struct copy *to, struct copy *from)
 {
 	to->settle = from->settle;
 	to->first_delivered_ns = from->first_delivered_ns;
@@ -306,7 +306,7 @@ static int name_copy(struct correlator *c, struct copy *cp, struct queue *real)
 		return 0; /* two stories about one copy: both are kept */
 	list_del(&cp->lane);
 	if (same)
-		take_over(c, same, cp);
+		copy_take_over(c, same, cp);
 	else
 		copy_move(c, cp, real);
 	if (!cp->m->group || (st != STATE_REQUEUED && st != STATE_REJECTED))
@@ -318,7 +318,7 @@ static int name_copy(struct correlator *c, struct copy *cp, struct queue *real)
 	return 0;
 }
 
-/* The place is @real: all that came out of it came out of there. Walks over all messages, once a consumer. */
+/* @place is @real: all that came out of it came out of there. Walks over all messages, once a consumer. */
 int place_resolve(struct correlator *c, struct queue *place, struct queue *real)
 {
 	queue_ref(place);

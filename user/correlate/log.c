@@ -26,6 +26,13 @@ static uint64_t name_key(const struct space *s, const struct str *name)
 	return s->index << 48 | (name->serial & 0xffffffffffffULL);
 }
 
+struct topic *topic_find(struct correlator *c, struct space *s, struct span name)
+{
+	struct str *n = intern_find(&c->strings, name);
+
+	return n ? map_ptr(&c->topics, name_key(s, n)) : NULL;
+}
+
 void topic_put(struct correlator *c, struct topic *t)
 {
 	if (--t->refs)
@@ -67,7 +74,7 @@ struct journal *journal_find(struct correlator *c, struct space *s, struct span 
 	return n ? map_ptr(&c->journals, name_key(s, n)) : NULL;
 }
 
-static void journal_put(struct correlator *c, struct journal *j)
+void journal_put(struct correlator *c, struct journal *j)
 {
 	if (--j->refs)
 		return;
@@ -309,8 +316,7 @@ int log_delete(struct correlator *c, struct opctx *x)
 
 void topic_gone(struct correlator *c, struct opctx *x)
 {
-	struct str *n = intern_find(&c->strings, topic_name(x->op));
-	struct topic *t = n ? map_ptr(&c->topics, name_key(x->space, n)) : NULL;
+	struct topic *t = topic_find(c, x->space, topic_name(x->op));
 
 	if (!t)
 		return;

@@ -282,6 +282,63 @@ void copy_withdraw(struct correlator *c, struct copy *cp)
 	message_touch(c, cp->m);
 }
 
+/* --- two that are one --- */
+
+static void copy_give(struct correlator *c, struct copy *cp, struct message *to)
+{
+	struct message *from = cp->m;
+	struct copy **at = &from->copies;
+
+	while (*at != cp)
+		at = &(*at)->next;
+	*at = cp->next;
+	if (!cp->next)
+		from->copies_end = at;
+	cp->next = NULL;
+	from->in_state[cp->state]--;
+	from->ncopies--;
+	*to->copies_end = cp;
+	to->copies_end = &cp->next;
+	to->in_state[cp->state]++;
+	to->ncopies++;
+	cp->m = to;
+	list_del(&cp->lane);
+	log_forget_copy(c, cp); /* it is of another journal now */
+	log_copy(c, cp);
+	copy_touch(c, cp);
+}
+
+int message_absorb(struct correlator *c, struct message *m, struct message *from)
+{
+	uint64_t id = from->id;
+	int err = from->flow ? flow_join(c, m, from) : 0;
+
+	for (struct copy *cp = from->copies, *next; cp; cp = next) {
+		struct copy *same = copy_find(m, cp->q);
+
+		next = cp->next;
+		if (cp->withdrawn)
+			continue;
+		if (!same)
+			copy_give(c, cp, m);
+		else if (!same->deliveries)
+			copy_take_over(c, same, cp);
+		else
+			copy_withdraw(c, cp);
+	}
+	list_for_each (&from->inops, n) {
+		list_entry(n, struct inop, of_message)->m = m;
+		list_move_tail(&m->inops, n);
+	}
+	if (!m->first_ns || (from->first_ns && from->first_ns < m->first_ns))
+		m->first_ns = from->first_ns;
+	message_touch(c, m);
+	if (!err)
+		err = message_flush(c, from); /* for the copies that it leaves behind */
+	message_free(c, from);
+	return err || !c->out.merge_messages ? err : c->out.merge_messages(c->out.ctx, id, m->id);
+}
+
 /* --- rows --- */
 
 static int message_row(struct correlator *c, struct message *m)

@@ -5,7 +5,8 @@
  *           form one broker: cluster.c
  *   where   exchanges, queues, bindings: topology.c; which queues a publish reaches: route.c
  *   what    messages and their copies: message.c; which delivery belongs to which send: identity.c
- *   log     destinations that keep and number what they get: log.c; the groups that read them: group.c
+ *   log     destinations that keep and number what they get: log.c; the groups that read them: group.c,
+ *           member.c; names that come late: rename.c
  *   settle  deliveries and settlement: settle.c; dead letters: death.c
  *   why     which taken message caused a send: cause.c, values.c, score.c; links and flows: flow.c
  */
@@ -534,6 +535,8 @@ struct message *message_by_id(struct correlator *c, uint64_t id);
 void message_touch(struct correlator *c, struct message *m); /* state and lists follow from its copies */
 int message_flush(struct correlator *c, struct message *m);
 int message_drop(struct correlator *c, struct message *m);
+/* @from is @m, met twice: @m has all that was found out about either, @from is gone. */
+int message_absorb(struct correlator *c, struct message *m, struct message *from);
 struct copy *copy_find(const struct message *m, const struct queue *q);
 struct copy *copy_new(struct correlator *c, struct message *m, struct queue *q, enum copy_source source,
 	enum msg_state state, int64_t queued_ns);
@@ -566,6 +569,8 @@ int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, str
 void place_doubt(struct correlator *c, struct queue *place, struct message *m);
 
 int place_resolve(struct correlator *c, struct queue *place, struct queue *real);
+/* What happened to @from happened to @to, a copy of the same message that nobody took. */
+void copy_take_over(struct correlator *c, struct copy *to, struct copy *from);
 
 /* log.c */
 int log_sent(struct correlator *c, struct opctx *x, struct message *m);
@@ -652,6 +657,7 @@ int link_add(struct correlator *c, uint64_t src, uint64_t dst, enum link_kind ki
 uint64_t flow_id(struct message *m);
 int flow_restore(struct correlator *c, struct message *m, uint64_t flow);
 void flow_leave(struct correlator *c, struct message *m);
+int flow_join(struct correlator *c, struct message *a, struct message *b);
 /* Notes the ids that @m carries on; with what carried them before it shares the flow, unless a cause is
  * found. */
 int travel_note(struct correlator *c, struct message *m, uint64_t process);

@@ -30,8 +30,21 @@ static void sub_free(struct ksub *s)
 	buf_free(&s->partitions);
 }
 
+/* What stood for a topic as its name was not known has it by now, perhaps. */
+static void sub_name(struct kafka *st, struct ksub *s)
+{
+	struct span name = kafka_named_late(st, buf_span(&s->topic));
+
+	if (!name.n)
+		return;
+	buf_clear(&s->topic);
+	buf_put_span(&s->topic, name);
+}
+
 static struct ksub *sub_find(struct kafka *st, struct span group, struct span topic)
 {
+	for (uint32_t i = 0; i < st->subs_n; i++)
+		sub_name(st, &st->subs[i]);
 	for (uint32_t i = 0; i < st->subs_n; i++)
 		if (span_eq(buf_span(&st->subs[i].topic), topic) &&
 			span_eq(buf_span(&st->subs[i].group), group))
@@ -73,6 +86,7 @@ static void sub_set(struct kafka *st, struct span group, struct span topic, stru
 
 static void sub_end(struct kafka *st, uint32_t i)
 {
+	sub_name(st, &st->subs[i]);
 	say(st, OP_UNSUBSCRIBE, &st->subs[i]);
 	sub_free(&st->subs[i]);
 	st->subs[i] = st->subs[--st->subs_n];

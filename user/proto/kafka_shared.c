@@ -37,6 +37,7 @@ void kshared_free(struct kshared *s)
 	map_free(&s->sent_by_key);
 	free(s->sent);
 	map_free(&s->shown);
+	map_free(&s->late);
 	map_free(&s->place_by_key);
 	free(s->places);
 	intern_free(&s->names);
@@ -65,10 +66,16 @@ static void told_late(struct kafka *st, struct span id, struct span name)
 	if (!map_del(&st->shared->shown, hash_span(id, 0)))
 		return;
 	kafka_id_text(id, text);
+	map_put_ptr(&st->shared->late, hash64(text, sizeof(text), 0), intern_get(&st->shared->names, name));
 	pairs_begin(&st->envelope);
 	pairs_property(&st->envelope, "id", span_of(text, sizeof(text)));
 	op.args = buf_span(&st->envelope);
 	kafka_emit(st, &op);
+}
+
+struct span kafka_named_late(const struct kafka *st, struct span text)
+{
+	return st->shared ? str_span(map_ptr(&st->shared->late, hash_span(text, 0))) : SPAN_EMPTY;
 }
 
 void kafka_learn(struct kafka *st, const struct kval *v)

@@ -87,6 +87,7 @@ struct kshared {
 	struct intern names;
 	struct map topics;       /* hash of the id -> struct topic_id */
 	struct map shown;        /* hashes of ids that stood for themselves */
+	struct map late;         /* hash of such an id's text -> its name, as it was told since */
 	struct map place_by_key; /* -> index in `places` */
 	struct place *places;
 	uint32_t places_next;
@@ -149,6 +150,8 @@ struct kshared *kshared_new(void);
 void kshared_free(struct kshared *s);
 /* From now on the id has this name. */
 void kafka_learn(struct kafka *st, const struct kval *v);
+/* The name of a topic for which @text, its id, stood; empty: it is none, or its name is still not known. */
+struct span kafka_named_late(const struct kafka *st, struct span text);
 /* The topic's name; of an id that nobody has named yet its text. Valid until the next call. */
 struct span kafka_topic(struct kafka *st, const struct kval *v);
 /* The id stands for itself. */

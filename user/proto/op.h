@@ -20,7 +20,8 @@ enum op_kind {
 			   OPF_UP_TO all of the log that come before `mid` */
 	OP_DELETE = 6,  /* (`log`, `mid`) was taken out of its log; OPF_UP_TO: all before `mid` */
 	/* topology, emitted when it took effect (the broker's -ok, or at once with no-wait) */
-	OP_EXCHANGE_DECLARE = 16, /* exchange, type, args */
+	OP_EXCHANGE_DECLARE = 16, /* exchange, type, args. DEST_LOG: the argument "id" is what earlier
+				     operations called it, as its name was not known */
 	OP_EXCHANGE_DELETE = 17,
 	OP_EXCHANGE_BIND = 18, /* queue = destination exchange, exchange = source, routing_key, args */
 	OP_EXCHANGE_UNBIND = 19,

@@ -130,9 +130,11 @@ int applier__new(sqlite3 *db, const char *path, int64_t session, struct applier 
 	a->session = session;
 	snprintf(a->path, sizeof(a->path), "%s", path);
 	for (size_t i = 0; i < ST_MAX; i++) {
-		int rc =
-			sqlite3_prepare_v3(db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &a->st[i], NULL);
+		int rc = SQLITE_OK;
 
+		if (statements[i]) /* not those of amend.c */
+			rc = sqlite3_prepare_v3(
+				db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &a->st[i], NULL);
 		if (rc != SQLITE_OK) {
 			int err = catalogue_err(db, rc, path, "use", e);
 
@@ -508,6 +510,17 @@ static int apply_merge(struct applier *a, const union any_row *u)
 	return run(st);
 }
 
+static int apply_merge_messages(struct applier *a, const union any_row *u)
+{
+	return amend_messages(a->db, u->merge.from, u->merge.to, &a->fresh);
+}
+
+static int apply_rename(struct applier *a, const union any_row *u)
+{
+	forget_names(a);
+	return amend_name(a->db, u->rename.from, u->rename.to);
+}
+
 static int apply_exchange(struct applier *a, const union any_row *u)
 {
 	const struct exchange_rec *r = &u->exchange;
@@ -609,6 +622,8 @@ static int (*const apply_row[ROW_TYPES])(struct applier *a, const union any_row 
 	[ROW_IDENTIFIER] = apply_identifier,
 	[ROW_LINK] = apply_link,
 	[ROW_MERGE] = apply_merge,
+	[ROW_MERGE_MESSAGES] = apply_merge_messages,
+	[ROW_RENAME] = apply_rename,
 	[ROW_EXCHANGE] = apply_exchange,
 	[ROW_QUEUE] = apply_queue,
 	[ROW_BINDING] = apply_binding,

@@ -99,6 +99,8 @@ enum row_type {
 	ROW_IDENTIFIER,
 	ROW_LINK,
 	ROW_MERGE,
+	ROW_MERGE_MESSAGES,
+	ROW_RENAME,
 	ROW_EXCHANGE,
 	ROW_QUEUE,
 	ROW_BINDING,
@@ -138,6 +140,9 @@ struct link_row {
 struct merge_row {
 	uint64_t from, to;
 };
+struct rename_row {
+	struct span from, to;
+};
 struct gap_row {
 	struct gap_rec r; /* .reason is not valid */
 	struct span reason;
@@ -152,6 +157,7 @@ union any_row {
 	struct identifier_row identifier;
 	struct link_row link;
 	struct merge_row merge;
+	struct rename_row rename;
 	struct exchange_rec exchange;
 	struct queue_rec queue;
 	struct binding_rec binding;
@@ -163,6 +169,13 @@ union any_row {
 int rowlog_put(struct buf *log, enum row_type type, const void *row);
 /* Reads the row at *@off and moves on; false at the end. Spans point into @log. */
 bool rowlog_next(const struct buf *log, size_t *off, enum row_type *ret_type, union any_row *ret);
+
+/* --- amend.c: what was stored turns out to be otherwise; each returns SQLite's result code --- */
+
+/* Message @from is @to. *fresh is one less if it had a row. */
+int amend_messages(sqlite3 *db, uint64_t from, uint64_t to, int64_t *fresh);
+/* The name @from and those that begin with "@from-" or "@from/" begin with @to from now on. */
+int amend_name(sqlite3 *db, struct span from, struct span to);
 
 /* --- apply.c: rows into the catalogue --- */
 

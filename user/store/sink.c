@@ -146,6 +146,20 @@ static int sink_merge_flows(void *ctx, uint64_t from, uint64_t to)
 	return put(ctx, ROW_MERGE, &row);
 }
 
+static int sink_merge_messages(void *ctx, uint64_t from, uint64_t to)
+{
+	struct merge_row row = {from, to};
+
+	return put(ctx, ROW_MERGE_MESSAGES, &row);
+}
+
+static int sink_rename(void *ctx, struct span from, struct span to)
+{
+	struct rename_row row = {from, to};
+
+	return put(ctx, ROW_RENAME, &row);
+}
+
 static int sink_exchange(void *ctx, const struct exchange_rec *r)
 {
 	return put(ctx, ROW_EXCHANGE, r);
@@ -187,6 +201,8 @@ void store_writer_sink(struct store_writer *w, struct record_sink *ret)
 		.identifier = sink_identifier,
 		.link = sink_link,
 		.merge_flows = sink_merge_flows,
+		.merge_messages = sink_merge_messages,
+		.rename = sink_rename,
 		.exchange = sink_exchange,
 		.queue = sink_queue,
 		.binding = sink_binding,

@@ -167,6 +167,29 @@ static void topic_ids(void)
 		  "{timestamp=1700000000000}\n");
 }
 
+/* A member that was told its topic by id leaves it by name, if that was told in between. */
+static void member_by_id(void)
+{
+	struct talk t = {0};
+
+	ask(client(&t), 68, 0, 1, "tcclcclucut", "readers", "m", 0, NULL, NULL, 500, 0, NULL, 0);
+	answer(server(&t), 1, "tlhccllouiulttt", 0, 0, NULL, "m", 1, 500, 1, 2, ID, 2, 3);
+	ask(client(&t), 3, 12, 2, "tuictoot", 2, ID, NULL, 0, 0);
+	answer(server(&t), 2,
+		"tluclu"
+		"hcioul"
+		"tt",
+		0, 1, "cluster", 1, 2, 0, "orders", ID, 0, 1, 0);
+	/* the same again is no news; that it leaves is */
+	ask(client(&t), 68, 0, 3, "tcclcclucut", "readers", "m", 1, NULL, NULL, 500, 0, NULL, 0);
+	answer(server(&t), 3, "tlhccllouiulttt", 0, 0, NULL, "m", 1, 500, 1, 2, ID, 2, 3);
+	ask(client(&t), 68, 0, 4, "tcclcclucut", "readers", "m", -1, NULL, NULL, 500, 0, NULL, 0);
+	answer(server(&t), 4, "tlhccllot", 0, 0, NULL, "m", -1, 500, -1);
+	check(&t, "1 SUBSCRIBE log ex=MDEyMzQ1Njc4OWFiY2RlZg q=readers consumer=shop text=3\n"
+		  "2 XDECLARE log ex=orders type=topic passive {id=MDEyMzQ1Njc4OWFiY2RlZg}\n"
+		  "3 UNSUBSCRIBE log ex=orders q=readers consumer=shop\n");
+}
+
 /* Nobody tells it, but what was sent by name stands where it is fetched by id. */
 static void topic_found_out(void)
 {
@@ -658,6 +681,7 @@ int main(void)
 	RUN(retry);
 	RUN(unanswered);
 	RUN(topic_ids);
+	RUN(member_by_id);
 	RUN(topic_found_out);
 	RUN(positions_and_transactions);
 	RUN(message_sets);
