@@ -172,9 +172,18 @@ static inline void feed_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t
 			f->secrets.p[i] = i < f->begun ? 2 : 1;
 }
 
+static inline void feed_told_gap(void *ctx, enum flowdir d, uint64_t n, const char *reason)
+{
+	struct feed *f = ctx;
+
+	(void)d;
+	if (!f->quiet)
+		buf_printf(&f->log, "GAP %llu %s\n", (unsigned long long)n, reason);
+}
+
 static inline void feed_begin(struct feed *f, const struct proto *p, bool from_start, size_t payload_limit)
 {
-	struct proto_out out = {f, feed_emit, feed_secret};
+	struct proto_out out = {f, feed_emit, feed_secret, feed_told_gap};
 
 	*f = (struct feed){.p = p, .opts = {.payload_limit = payload_limit}};
 	if (p->shared_new)

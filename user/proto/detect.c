@@ -195,6 +195,15 @@ static int report_gap(struct dconn *dc, enum flowdir d, uint64_t n, const char *
 	return out->gap(out->ctx, dc->c, d, n, reason, dc->c->last_ns);
 }
 
+static void on_decoder_gap(void *ctx, enum flowdir d, uint64_t n, const char *reason)
+{
+	struct dconn *dc = ctx;
+	int err = report_gap(dc, d, n, reason);
+
+	if (err < 0 && !dc->err)
+		dc->err = err;
+}
+
 /* The same for every connection to one server. */
 static uint64_t server_of(const struct conn *c)
 {
@@ -205,7 +214,7 @@ static uint64_t server_of(const struct conn *c)
 
 static int adopt(struct dconn *dc, const struct proto *p)
 {
-	struct proto_out out = {dc, on_emit, on_secret};
+	struct proto_out out = {dc, on_emit, on_secret, on_decoder_gap};
 	struct proto_opts opts = dc->d->proto_opts;
 	void **shared = &dc->d->shared[p->id & 0xff];
 	int err;

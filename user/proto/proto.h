@@ -62,6 +62,8 @@ struct proto_out {
 	/* These bytes of the stream are a secret of the protocol's own login: told as soon as their place is
 	 * known, they may not be there yet; the same may be told again. NULL: nobody cares. */
 	void (*secret)(void *ctx, enum flowdir d, uint64_t pos, uint64_t n);
+	/* @n bytes were read, and what they mean could not be told: a counted gap. NULL: nobody cares. */
+	void (*gap)(void *ctx, enum flowdir d, uint64_t n, const char *reason);
 };
 
 /* Called for each header or property; a false return stops. */

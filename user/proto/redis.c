@@ -6,7 +6,7 @@
  *
  * The protocol numbers nothing: the n-th answer is that of the n-th command. So a queue of commands is kept
  * (redis_pend.c), and where its beginning is not known, no answer is given to any command until it is
- * (redis_learn()).
+ * (redis_learn.c).
  *
  * What names a message over both sides:
  * - streams: key and id; XADD's answer and every read tell it. The group is told by XREADGROUP and its kin
@@ -88,8 +88,9 @@ void redis_unpair(struct redis *st)
 	fifo_clear(&st->queued);
 	st->open = false;
 	st->learning = true;
-	st->certain = false;
-	st->rounds = st->guesses = 0;
+	st->certain = st->waited = false;
+	st->rounds = 0;
+	redis_late_cut(st);
 }
 
 /* --- probe --- */
@@ -358,6 +359,7 @@ static void lost(struct redis *st, enum flowdir d)
 	st->synced[d] = false;
 	resp_clear(&st->r[d]);
 	redis_unpair(st);
+	redis_late_end(st);
 	/* What the client said of these may have been in what is missing. */
 	if (d == TO_SERVER) {
 		st->in_multi = false;
@@ -558,7 +560,7 @@ static void redis_state_free(void *state)
 	buf_free(&st->ids);
 	buf_free(&st->env);
 	buf_free(&st->kombu_open);
-	free(st->guess);
+	redis_late_free(st);
 	free(st);
 }
 
@@ -568,6 +570,7 @@ static void redis_closed(void *state)
 
 	st->dir = TO_CLIENT;
 	st->pos = st->end = st->at[TO_CLIENT];
+	redis_late_end(st);
 	redis_unsubscribe_all(st);
 }
 

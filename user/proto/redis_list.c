@@ -255,6 +255,24 @@ static void pop_reply(struct redis *st, const struct answer *a, const struct nod
 	}
 }
 
+/* BLPOP's answer is a list's name and an element, BLMPOP's a name and elements. */
+bool redis_list_stray(struct redis *st, const struct node *n)
+{
+	const struct resp *r = &st->r[TO_CLIENT];
+	const struct node *key = resp_is_list(n) && n->n == 2 ? resp_child(r, n, 0) : NULL;
+	const struct node *e = resp_is_text(key) ? resp_next(r, key) : NULL;
+	struct answer a = {.h = {.db = st->db, .cmd = RC_BLPOP}};
+
+	if (!e || !(redis_queue_kind(st, st->db, resp_text(r, key)) & QUEUE_LIST))
+		return false;
+	if (resp_is_list(e) && e->n)
+		a.h.cmd = RC_BLMPOP;
+	else if (!resp_is_text(e))
+		return false;
+	pop_reply(st, &a, n);
+	return true;
+}
+
 /* The message goes on to @list, which others pop from. */
 static void sent_on(struct redis *st, const struct answer *a, struct span list, const struct node *e)
 {

@@ -161,25 +161,31 @@ void pend_close(struct redis *st)
 	f->n++;
 }
 
-void pend_queue(struct redis *st)
+bool fifo_at(const struct fifo *f, size_t *at, struct answer *ret)
 {
-	struct fifo *f = &st->queued;
+	if (*at >= f->b.n)
+		return false;
+	ret->h = get_head(f, *at);
+	ret->items = span_of(f->b.p + *at + sizeof(ret->h), ret->h.len);
+	*at += sizeof(ret->h) + ret->h.len;
+	return true;
+}
+
+bool fifo_move(struct fifo *from, struct fifo *to)
+{
 	struct answer a;
 
-	if (!fifo_first(&st->pending, &a))
-		return;
+	if (!fifo_first(from, &a) || to->b.n - to->at > PENDING_BYTES_MAX ||
+		!buf_reserve(&to->b, sizeof(a.h) + a.items.n))
+		return false;
 	a.h.repeat = 1;
-	if (f->b.n > PENDING_BYTES_MAX || !buf_reserve(&f->b, sizeof(a.h) + a.items.n)) {
-		st->stats.errors++;
-		redis_unpair(st);
-		return;
-	}
-	f->last = f->b.n;
-	buf_put(&f->b, &a.h, sizeof(a.h));
-	buf_put_span(&f->b, a.items);
-	f->last_plain = false;
-	f->n++;
-	fifo_pop(&st->pending);
+	to->last = to->b.n;
+	buf_put(&to->b, &a.h, sizeof(a.h));
+	buf_put_span(&to->b, a.items);
+	to->last_plain = false;
+	to->n++;
+	fifo_pop(from);
+	return true;
 }
 
 bool answer_next(struct span *rest, struct span *ret)

@@ -3,9 +3,7 @@
 
 #include "proto/redis_state.h"
 
-#define LEARN_ROUNDS 3
-#define GUESSES_MAX  8u
-#define EARLY_MAX    (64u << 10)
+#define EARLY_MAX (64u << 10)
 
 struct op redis_op(struct redis *st, enum op_kind kind, int32_t db)
 {
@@ -131,7 +129,7 @@ void redis_answer(struct redis *st, const struct answer *a, const struct node *n
 
 /* --- transactions --- */
 
-static bool is_status(const struct redis *st, const struct node *n, const char *text)
+bool redis_is_status(const struct redis *st, const struct node *n, const char *text)
 {
 	return n->type == '+' && span_is(resp_text(&st->r[TO_CLIENT], n), text);
 }
@@ -165,180 +163,7 @@ static void exec_reply(struct redis *st, const struct node *n)
 	fifo_clear(&st->queued);
 }
 
-/* --- which command --- */
-
-/* The forms that an answer to @cmd can have. */
-static bool fits(struct redis *st, const struct answer *a, const struct node *n)
-{
-	enum rcmd cmd = a->h.cmd;
-
-	if (resp_is_error(n))
-		return true;
-	if (a->h.flags & PEND_TX)
-		return is_status(st, n, "QUEUED");
-	switch (cmd) {
-	case RC_MULTI:
-	case RC_DISCARD:
-	case RC_SELECT:
-	case RC_AUTH:
-		return is_status(st, n, "OK");
-	case RC_RESET:
-		return is_status(st, n, "RESET");
-	case RC_PING:
-		return is_status(st, n, "PONG") || resp_is_text(n) || resp_is_list(n);
-	case RC_SUBSCRIBE:
-	case RC_PSUBSCRIBE:
-	case RC_SSUBSCRIBE:
-	case RC_UNSUBSCRIBE:
-	case RC_PUNSUBSCRIBE:
-	case RC_SUNSUBSCRIBE: /* confirmed by pushes, see redis_pushed() */
-		return false;
-	case RC_EXEC:
-	case RC_XREAD:
-	case RC_XREADGROUP:
-	case RC_XCLAIM:
-	case RC_XAUTOCLAIM:
-	case RC_XPENDING:
-	case RC_XACKDEL:
-	case RC_XDELEX:
-	case RC_BLPOP:
-	case RC_LMPOP:
-	case RC_BLMPOP:
-	case RC_BZPOP:
-	case RC_ZMPOP:
-	case RC_BZMPOP:
-		return n->null || resp_is_list(n);
-	case RC_ZPOP:
-		return resp_is_list(n);
-	case RC_XADD:
-		return n->null || (resp_is_text(n) && redis_stream_id(resp_text(&st->r[TO_CLIENT], n)));
-	case RC_LPOP:
-	case RC_LMOVE:
-		return n->null || n->type == '$' || n->type == '*';
-	case RC_LPUSH:
-	case RC_LPUSHX:
-	case RC_LINSERT:
-	case RC_LREM:
-	case RC_DEL:
-	case RC_XACK:
-	case RC_XDEL:
-	case RC_XTRIM:
-	case RC_PUBLISH:
-	case RC_SPUBLISH:
-	case RC_ZREM:
-	case RC_HDEL:
-		return n->type == ':';
-	default:
-		return !is_status(st, n, "QUEUED");
-	}
-}
-
-/* Does the answer name what the command asked for? Then it cannot be another's. */
-static bool names_it(struct redis *st, const struct answer *a, const struct node *n)
-{
-	const struct resp *r = &st->r[TO_CLIENT];
-	const struct node *first = resp_is_list(n) ? resp_child(r, n, 0) : NULL;
-	struct span rest = a->items, item;
-
-	switch ((enum rcmd)a->h.cmd) {
-	case RC_EXEC: /* as many answers as were queued */
-		return resp_is_list(n) && n->size && n->size == st->queued.n;
-	case RC_XREAD:
-	case RC_XREADGROUP:
-		if (first && n->type == '*')
-			first = resp_child(r, first, 0);
-		break;
-	case RC_BLPOP:
-	case RC_LMPOP:
-	case RC_BLMPOP:
-	case RC_BZPOP:
-	case RC_ZMPOP:
-	case RC_BZMPOP:
-		break;
-	default:
-		return false;
-	}
-	if (!resp_is_text(first))
-		return false;
-	while (answer_next(&rest, &item))
-		if (span_eq(item, resp_text(r, first)))
-			return true;
-	return false;
-}
-
-/* What a send was answered while that was not certain; confirmed when it is. */
-struct guess {
-	struct pend h;
-	uint8_t items[160], text[64];
-	size_t text_n;
-	int64_t i;
-	uint8_t type;
-	bool null;
-};
-
-static void guess_add(struct redis *st, const struct answer *a, const struct node *n)
-{
-	struct span text = resp_text(&st->r[TO_CLIENT], n);
-	struct guess *g;
-
-	if (!has_sends(a->h.cmd) || resp_is_list(n) || a->items.n > sizeof(g->items) ||
-		text.n > sizeof(g->text) || st->guesses == GUESSES_MAX)
-		return;
-	if (!st->guess)
-		st->guess = calloc(GUESSES_MAX, sizeof(*st->guess));
-	if (!st->guess)
-		return;
-	g = &st->guess[st->guesses++];
-	*g = (struct guess){.h = a->h, .text_n = text.n, .i = n->i, .type = n->type, .null = n->null};
-	memcpy(g->items, a->items.p, a->items.n);
-	if (text.n)
-		memcpy(g->text, text.p, text.n);
-}
-
-/* Answers are believed from here on, and those before were right, too. */
-static void learned(struct redis *st)
-{
-	st->learning = false;
-	for (unsigned k = 0; k < st->guesses; k++) {
-		const struct guess *g = &st->guess[k];
-		struct answer a = {.h = g->h, .items = span_of(g->items, g->h.len)};
-		struct node n = {.type = g->type, .null = g->null, .i = g->i, .p = g->text, .len = g->text_n};
-
-		redis_answer(st, &a, &n);
-	}
-	free(st->guess);
-	st->guess = NULL;
-	st->guesses = 0;
-}
-
-/*
- * Which answer belongs to which command is not known: in the middle of a connection, or after a gap. Two
- * things tell. An answer that names the key asked for, with nothing else on the way, is its command's. And
- * after LEARN_ROUNDS rounds in which all that was asked was answered in a form that fits, before the next
- * was asked, nothing older can be on the way, unless the client keeps a constant number of commands in
- * flight; that one shows as soon as it pauses, by an answer too many. Until then answers are of unknown
- * commands. True: this answer is that of the first command.
- */
-static bool redis_learn(struct redis *st, const struct answer *a, const struct node *n)
-{
-	if (!fits(st, a, n)) {
-		redis_unpair(st);
-		return false;
-	}
-	if (st->pending.n == 1 && (names_it(st, a, n) || ++st->rounds >= LEARN_ROUNDS)) {
-		learned(st);
-		return true;
-	}
-	if (a->h.flags & PEND_TX && is_status(st, n, "QUEUED")) {
-		pend_queue(st);
-		return false;
-	}
-	if (a->h.cmd == RC_EXEC || a->h.cmd == RC_DISCARD)
-		fifo_clear(&st->queued);
-	guess_add(st, a, n);
-	fifo_pop(&st->pending);
-	return false;
-}
+/* --- answers --- */
 
 bool redis_reply_wanted(const struct redis *st, uint8_t type)
 {
@@ -360,6 +185,28 @@ bool redis_reply_early(const struct redis *st, struct span s)
 	       s.p[0] != '>' && s.p[0] != '-' && s.p[0] != '|' && !(s.p[0] == '*' && st->subs.n);
 }
 
+void redis_answered(struct redis *st, struct fifo *from, const struct answer *a, const struct node *n)
+{
+	/* A subscription has as many answers as channels, and takes itself off. */
+	bool stays = a->h.cmd >= RC_SUBSCRIBE && a->h.cmd <= RC_SUNSUBSCRIBE && !resp_is_error(n);
+
+	if (a->h.flags & PEND_TX && redis_is_status(st, n, "QUEUED")) {
+		if (!fifo_move(from, &st->queued)) {
+			st->stats.errors++;
+			redis_unpair(st);
+		}
+		return;
+	}
+	if (a->h.cmd == RC_EXEC)
+		exec_reply(st, n);
+	else if (a->h.cmd == RC_DISCARD && !resp_is_error(n))
+		rolled_back(st, SPAN_LIT("DISCARD"));
+	else
+		redis_answer(st, a, n);
+	if (!stays)
+		fifo_pop(from);
+}
+
 void redis_reply(struct redis *st)
 {
 	const struct node *n = st->r[TO_CLIENT].v;
@@ -370,36 +217,14 @@ void redis_reply(struct redis *st)
 	/* Of RESP3's pushes the others (invalidations) are nobody's answer either. */
 	if (n->type == '>')
 		return;
-	if (!fifo_first(&st->pending, &a)) {
-		if (!redis_stream_stray(st, n) && st->reply_mode != REPLY_ON)
-			return;
-		/* To what we have not seen. */
-		redis_unpair(st);
+	if (st->learning ? !redis_learn(st, n) : !fifo_first(&st->pending, &a) || !redis_fits(st, &a, n)) {
+		/* To what we have not seen, or something went wrong: better no answer than a wrong one. */
+		if (!st->learning && (st->pending.n || st->reply_mode == REPLY_ON)) {
+			st->stats.errors += st->pending.n > 0;
+			redis_doubt(st, n);
+		}
 		return;
 	}
-	if (st->learning && !redis_learn(st, &a, n)) {
-		redis_stream_stray(st, n);
-		return;
-	}
-	if (!fits(st, &a, n)) {
-		/* Whatever went wrong: better no answer than a wrong one. */
-		st->stats.errors++;
-		redis_unpair(st);
-		redis_stream_stray(st, n);
-		return;
-	}
-	if (a.h.flags & PEND_TX && is_status(st, n, "QUEUED")) {
-		pend_queue(st);
-		return;
-	}
-	if (a.h.cmd == RC_EXEC) {
-		exec_reply(st, n);
-	} else if (a.h.cmd == RC_DISCARD && !resp_is_error(n)) {
-		rolled_back(st, SPAN_LIT("DISCARD"));
-	} else {
-		redis_answer(st, &a, n);
-	}
-	/* A subscription has as many answers as channels, and takes itself off. */
-	if (!(a.h.cmd >= RC_SUBSCRIBE && a.h.cmd <= RC_SUNSUBSCRIBE) || resp_is_error(n))
-		fifo_pop(&st->pending);
+	if (fifo_first(&st->pending, &a))
+		redis_answered(st, &st->pending, &a, n);
 }

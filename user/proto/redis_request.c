@@ -272,5 +272,8 @@ bool redis_request(struct redis *st)
 		plain(st, RC_PLAIN, flags);
 	if (skipped && st->reply_mode == REPLY_SKIP)
 		st->reply_mode = REPLY_ON;
+	st->has_asked = true;
+	if (st->waited)
+		redis_asked_again(st);
 	return true;
 }

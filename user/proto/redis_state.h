@@ -141,11 +141,12 @@ struct redis {
 	bool open;                   /* an entry of `pending` is being written */
 	bool open_none;              /* none was begun for the request in hand */
 	size_t open_at;
-	bool learning; /* which answer belongs to which command is not known: see redis_learn() */
+	bool learning; /* which answer belongs to which command is not known: see redis_learn.c */
 	unsigned rounds;
-	struct guess *guess; /* answers of the rounds so far */
-	unsigned guesses;
-	bool certain; /* seen from the start, and nothing was ever lost */
+	struct late *late; /* commands and answers of that time */
+	bool has_asked;    /* a command was seen */
+	bool waited;       /* the last thing seen is an answer that nobody was given */
+	bool certain;      /* seen from the start, and nothing was ever lost */
 
 	struct map subs; /* hash -> struct sub */
 	uint32_t subs_n[SUB_KINDS];
@@ -171,8 +172,10 @@ bool fifo_first(const struct fifo *f, struct answer *ret);
 void fifo_pop(struct fifo *f);
 void fifo_clear(struct fifo *f);
 void fifo_set_extra(struct fifo *f, uint32_t extra);
-/* Moves the oldest command of `pending` to `queued`. */
-void pend_queue(struct redis *st);
+/* Walks from *at on, which begins as f->at; entries that repeat are one. */
+bool fifo_at(const struct fifo *f, size_t *at, struct answer *ret);
+/* The oldest command of @from becomes the last of @to. False: too much, or no memory. */
+bool fifo_move(struct fifo *from, struct fifo *to);
 
 /* --- redis_request.c --- */
 bool redis_request(struct redis *st); /* false: not our connection any more */
@@ -188,6 +191,9 @@ void redis_reply(struct redis *st);
 /* @s begins with an answer to what was not seen yet. */
 bool redis_reply_early(const struct redis *st, struct span s);
 bool redis_reply_wanted(const struct redis *st, uint8_t type);
+bool redis_is_status(const struct redis *st, const struct node *n, const char *text);
+/* @a is the oldest of @from, and is taken off unless others answer it, too. */
+void redis_answered(struct redis *st, struct fifo *from, const struct answer *a, const struct node *n);
 /* One command's answer, wherever it stood. */
 void redis_answer(struct redis *st, const struct answer *a, const struct node *n);
 void redis_confirm_all(struct redis *st, const struct answer *a, uint32_t flags, struct span text);
@@ -196,6 +202,21 @@ struct op redis_op(struct redis *st, enum op_kind kind, int32_t db);
 /* What an element of the wire says of a body. */
 void redis_body(const struct resp *r, const struct node *n, struct op *op);
 bool span_same(struct span a, const char *word); /* case does not matter */
+
+/* --- redis_learn.c --- */
+/* Has the answer the form that the command's can have? */
+bool redis_fits(struct redis *st, const struct answer *a, const struct node *n);
+/* While it is not known which answer is whose. True: @n is that of the oldest command, and all is known. */
+bool redis_learn(struct redis *st, const struct node *n);
+/* @n cannot be the oldest command's answer: from here on it is not known. */
+void redis_doubt(struct redis *st, const struct node *n);
+/* The request in hand may tell whose answer the last one was. */
+void redis_asked_again(struct redis *st);
+/* Commands were forgotten: what was kept leads from no answer to a command before them. */
+void redis_late_cut(struct redis *st);
+/* It will not be known any more: counts what is missing. */
+void redis_late_end(struct redis *st);
+void redis_late_free(struct redis *st);
 
 /* --- redis_stream.c, redis_list.c, redis_zset.c, redis_pubsub.c, redis_script.c --- */
 void redis_stream_request(struct redis *st, enum rcmd cmd, uint8_t flags);
@@ -206,6 +227,8 @@ bool redis_stream_id(struct span s);
 uint64_t redis_delivery_hash(int32_t db, struct span log, struct span group, struct span mid);
 void redis_list_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_list_reply(struct redis *st, const struct answer *a, const struct node *n);
+/* An element of a list that is known, in an answer to nobody knows what. */
+bool redis_list_stray(struct redis *st, const struct node *n);
 void redis_zset_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_zset_reply(struct redis *st, const struct answer *a, const struct node *n);
 /* @m was taken out of the sorted set @key by a script. */

@@ -2,7 +2,7 @@
 client/truth.py; an entry of a stream is its fields, written as its headers.
 
 --mode: stream, list, channel, shard (sharded channel); consuming also move (a list, into GROUP), pattern, claim (what
-another member of the group left pending), read (a stream without a group). --resp 3: in RESP3.
+another member of the group left pending), read (a stream without a group); producing also "in flight" (of a stream). --resp 3: in RESP3.
 """
 import os
 import sys
@@ -49,6 +49,28 @@ def produce(r, t, a):
                 answers = [None] * len(written)
             for write, answer in zip(written, answers):
                 write(answer, end)
+
+
+def in_flight(r, t, a):
+    """The first --warm commands are on their way, behind one that waits in the server, when the hold begins; the others
+    are sent before the first of them is answered. The last --calm are sent one after the other is answered; with a single one nobody can tell the others' ids."""
+    c = r.connection_pool.get_connection()
+    c.send_command("BLPOP", "lab:nobody", a.wait)
+    for i in range(a.n):
+        if i == a.warm:
+            t.hold()
+        fields = t.headers(i) + [["body", t.body(i).decode()]]
+        c.send_command("XADD", a.dest, "*", *[x for f in fields for x in f])
+        if i >= a.n - a.calm:
+            if i == a.n - a.calm:
+                c.read_response()
+                mids = [c.read_response() for _ in range(i)]
+            mids.append(c.read_response())
+    for i, mid in enumerate(mids):
+        if i == a.warm:
+            t.write("hold")
+        fields = t.headers(i) + [["body", t.body(i).decode()]]
+        t.message("send", t.body(i), dest=a.dest, log=a.dest, mid=mid.decode() if a.calm > 1 else None, fields=fields)
 
 
 def entry(t, a, mid, fields, again=None):
@@ -148,11 +170,13 @@ def connect(a):
 def main():
     p = truth.parser("produce", "consume")
     p.add_argument("--resp", type=int, default=2)
+    p.add_argument("--wait", type=int, default=4, help="in flight: seconds of the command that waits")
+    p.add_argument("--calm", type=int, default=5)
     a = p.parse_args()
     t = truth.Truth(a)
     r = connect(a)
     if a.command == "produce":
-        produce(r, t, a)
+        (in_flight if a.mode == "in flight" else produce)(r, t, a)
         return
     n = {"stream": consume_stream, "read": consume_stream, "claim": consume_stream, "list": consume_list,
          "move": consume_list}.get(a.mode, consume_channel)(r, t, a)

@@ -96,7 +96,7 @@ static uint64_t note_op(void *ctx, struct op *op)
 /* @step: 0 as recorded, else at most that many bytes at a time; the first @cut bytes apart. */
 static void play(struct span rec, size_t step, size_t cut, struct notes *n)
 {
-	struct proto_out out = {n, note_op, NULL};
+	struct proto_out out = {.ctx = n, .emit = note_op};
 	enum flowdir way;
 	struct span s;
 	struct feed f;

@@ -149,7 +149,7 @@ static void play(struct scenario *s, size_t step, size_t cut, struct notes *n)
 {
 	static struct feed f[CONNS_MAX];
 	static size_t cuts[CONNS_MAX];
-	struct proto_out out = {n, note_op, NULL};
+	struct proto_out out = {.ctx = n, .emit = note_op};
 	void *shared = proto_kafka.shared_new();
 	unsigned i;
 

@@ -106,7 +106,7 @@ static uint64_t check_op(void *ctx, struct op *op)
 /* Connection @conn is seen from its chunk @from on, without the first @skip bytes of that. */
 static void attached(struct scenario *s, unsigned conn, size_t from, size_t skip, struct seen *n)
 {
-	struct proto_out out = {n, check_op, NULL};
+	struct proto_out out = {.ctx = n, .emit = check_op};
 	static struct feed f[CONNS_MAX];
 	static size_t at[CONNS_MAX];
 	void *shared = proto_kafka.shared_new();

@@ -102,7 +102,7 @@ static void compare(struct notes *n, bool tail)
 static void play(struct span rec, bool started, size_t step, size_t cut, struct notes *n)
 {
 	void *shared = proto_nats.shared_new();
-	struct proto_out out = {n, note_op, feed_secret};
+	struct proto_out out = {.ctx = n, .emit = note_op, .secret = feed_secret};
 	struct feed *f = &n->f;
 	enum flowdir way;
 	struct span s;

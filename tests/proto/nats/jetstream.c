@@ -231,7 +231,7 @@ static void shared_between_connections(void)
 	feed_begin(&b, &proto_nats, false, 0);
 	for (uint64_t server = 1; server <= 2; server++) {
 		struct proto_opts opts = {.shared = a.opts.shared, .server = server};
-		struct proto_out out = {&b, feed_emit, feed_secret};
+		struct proto_out out = {.ctx = &b, .emit = feed_emit, .secret = feed_secret};
 
 		b.p->state_free(b.st);
 		b.st = b.p->state_new(&opts, &out, true);

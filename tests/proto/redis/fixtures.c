@@ -133,7 +133,7 @@ static void compare(struct notes *n, const char *kinds)
 static void play(struct span rec, size_t step, size_t cut, bool from_start, struct notes *n)
 {
 	void *shared = proto_redis.shared_new();
-	struct proto_out out = {n, note_op, NULL};
+	struct proto_out out = {.ctx = n, .emit = note_op};
 	struct feed f[CONNS];
 	enum flowdir way;
 	struct span s;

@@ -27,7 +27,7 @@ static void learning(void)
 		       "8 SETTLE q=q ref=7 auto\n");
 }
 
-/* The first thing seen is the answer to what was not. */
+/* The first thing seen is the answer to what was not: told by the next command, which asks for the same. */
 static void blocked_reader(void)
 {
 	struct talk t = {0};
@@ -39,11 +39,14 @@ static void blocked_reader(void)
 	ask(&t, "XREADGROUP GROUP g c STREAMS s >");
 	say(&t, "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
 	talk_check(&t,
-		"1 RECEIVE key=q q=q no-ack size=3 body=two\n"
+		"GAP 20 answers whose commands are not known\n"
+		"1 RECEIVE key=q q=q no-ack size=3 body=one\n"
 		"2 SETTLE q=q ref=1 auto\n"
-		"3 SUBSCRIBE log ex=s q=g consumer=c log=s\n"
-		"4 RECEIVE log ex=s q=g consumer=c log=s mid=1-1 delivery=1 size=1 body=b {header.a=b}\n"
-		"5 UNSUBSCRIBE log ex=s q=g consumer=c log=s\n");
+		"3 RECEIVE key=q q=q no-ack size=3 body=two\n"
+		"4 SETTLE q=q ref=3 auto\n"
+		"5 SUBSCRIBE log ex=s q=g consumer=c log=s\n"
+		"6 RECEIVE log ex=s q=g consumer=c log=s mid=1-1 delivery=1 size=1 body=b {header.a=b}\n"
+		"7 UNSUBSCRIBE log ex=s q=g consumer=c log=s\n");
 }
 
 /* One command is always on the way: nothing is given to the wrong one. */
@@ -61,7 +64,94 @@ static void constant_in_flight(void)
 	say(&t, "$3\r\n1-2\r\n");
 	talk_check(&t, "1 SEND log ex=s log=s size=1 body=1 {header.n=1}\n"
 		       "2 SEND key=q size=1 body=a {command=RPUSH}\n"
-		       "3 SEND log ex=s log=s size=1 body=2 {header.n=2}\n");
+		       "3 SEND log ex=s log=s size=1 body=2 {header.n=2}\n"
+		       "GAP 9 answers whose commands are not known\n"
+		       "GAP 9 answers whose commands are not known\n"
+		       "GAP 4 answers whose commands are not known\n"
+		       "GAP 9 answers whose commands are not known\n");
+}
+
+/* The same, but then it waits for each answer: in the end all answers but the oldest find their commands. */
+static void was_in_flight(void)
+{
+	struct talk t = {0};
+
+	from_start = false;
+	ask(&t, "XADD s * n 1");
+	say(&t, "$3\r\n0-9\r\n");
+	ask(&t, "RPUSH q a");
+	say(&t, "$3\r\n1-1\r\n");
+	ask(&t, "XADD s * n 2");
+	say(&t, ":7\r\n");
+	say(&t, "$3\r\n1-2\r\n");
+	for (int i = 0; i < 3; i++) {
+		ask(&t, "RPOP q");
+		say(&t, i ? "$-1\r\n" : "$1\r\na\r\n");
+	}
+	talk_check(&t, "1 SEND log ex=s log=s size=1 body=1 {header.n=1}\n"
+		       "2 SEND key=q size=1 body=a {command=RPUSH}\n"
+		       "3 SEND log ex=s log=s size=1 body=2 {header.n=2}\n"
+		       "GAP 9 answers whose commands are not known\n"
+		       "4 CONFIRM log ex=s log=s mid=1-1 ref=1\n"
+		       "5 CONFIRM ref=2\n"
+		       "6 CONFIRM log ex=s log=s mid=1-2 ref=3\n"
+		       "7 RECEIVE key=q q=q no-ack pulled size=1 body=a\n"
+		       "8 SETTLE q=q ref=7 auto\n");
+}
+
+/* Pops and transactions before answers are believed are told, too, when they are. */
+static void told_later(void)
+{
+	struct talk t = {0};
+
+	from_start = false;
+	ask(&t, "RPOP q");
+	say(&t, "$1\r\na\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "XADD s * n 1");
+	ask(&t, "LPUSH q b");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$3\r\n1-1\r\n:1\r\n");
+	talk_check(&t, "1 SEND log ex=s log=s tx size=1 body=1 {header.n=1}\n"
+		       "2 SEND key=q tx size=1 body=b\n"
+		       "3 RECEIVE key=q q=q no-ack pulled size=1 body=a\n"
+		       "4 SETTLE q=q ref=3 auto\n"
+		       "5 CONFIRM log ex=s log=s mid=1-1 ref=1 tx\n"
+		       "6 CONFIRM ref=2 tx\n");
+}
+
+/* Two connections to one server: one waits since before we came, the other pushes. */
+static void waited_for(void)
+{
+	static const char *const says[] = {"*2\r\n$1\r\nq\r\n$1\r\na\r\n",
+		"*2\r\n$1\r\nq\r\n*1\r\n$1\r\na\r\n", "*2\r\n$1\r\nh\r\n$1\r\na\r\n"};
+	static const char taken[] = "1 SEND key=q size=1 body=x\n"
+				    "2 RECEIVE key=q q=q no-ack size=1 body=a\n"
+				    "3 SETTLE q=q ref=2 auto\n",
+			  counted[] = "1 SEND key=q size=1 body=x\n"
+				      "GAP 18 answers whose commands are not known\n";
+	const char *const want[] = {taken, taken, counted};
+
+	for (size_t i = 0; i < ARRAY_LEN(says); i++) {
+		struct proto_out out = {.emit = feed_emit, .gap = feed_told_gap};
+		struct feed f;
+		struct talk t = {0};
+		void *pusher;
+
+		feed_begin(&f, &proto_redis, false, 0);
+		out.ctx = &f;
+		pusher = f.p->state_new(&f.opts, &out, false);
+		ask(&t, "LPUSH q x");
+		f.p->resync(pusher, TO_SERVER, 0, buf_span(&t.turn[0].b));
+		f.p->parse(pusher, TO_SERVER, 0, buf_span(&t.turn[0].b));
+		feed_bytes(&f, TO_CLIENT, span_str(says[i]));
+		CHECK_STR(buf_cstr(&f.log), want[i]);
+		CHECK(!f.bad);
+		f.p->state_free(pusher);
+		talk_free(&t);
+		feed_end(&f);
+		feed_free(&f);
+	}
 }
 
 /* Entries of a stream say what they are, even when nobody knows who asked. */
@@ -202,7 +292,9 @@ static void wrong_answer(void)
 	say(&t, ":2\r\n");
 	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
 		       "2 SEND vhost=0 key=q size=1 body=a\n"
-		       "3 SEND vhost=0 key=q size=1 body=b\n");
+		       "3 SEND vhost=0 key=q size=1 body=b\n"
+		       "GAP 7 answers whose commands are not known\n"
+		       "GAP 4 answers whose commands are not known\n");
 }
 
 /* --- gaps --- */
@@ -233,7 +325,8 @@ static void gaps(void)
 		     "4 RECEIVE vhost=0 key=q q=q no-ack pulled size=10 body=0123456789\n"
 		     "5 SETTLE vhost=0 q=q ref=4 auto\n");
 	/* in a header: nothing is known any more, and no answer is given to anybody */
-	gap_case(2, "");
+	gap_case(2, "GAP 4 answers whose commands are not known\n"
+		    "GAP 17 answers whose commands are not known\n");
 }
 
 /* A hole in the answers: those that follow are of unknown commands. */
@@ -322,6 +415,9 @@ int main(void)
 	RUN(learning);
 	RUN(blocked_reader);
 	RUN(constant_in_flight);
+	RUN(was_in_flight);
+	RUN(told_later);
+	RUN(waited_for);
 	RUN(stray_stream);
 	RUN(cut_command);
 	from_start = true;
