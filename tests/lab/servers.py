@@ -40,6 +40,7 @@ def fetch(name):
 class Server:
     """@dir is made by start() and belongs to the server. Subclasses give `name`, argv() and ready()."""
     name = "server"
+    optional = False  # a line that is left out, and said to be, where it cannot be had
 
     def __init__(self, directory):
         self.dir, self.port, self.processes = os.path.realpath(directory), 0, []
@@ -142,6 +143,8 @@ class Redis(Server):
 class Nats(Server):
     name = "nats-server"
 
+    more = ""  # lines of its configuration
+
     def __init__(self, directory, first=None):
         """@first: another one, already started, whose cluster it joins."""
         super().__init__(directory)
@@ -157,8 +160,9 @@ class Nats(Server):
     def prepare(self):
         with open(self.dir + "/nats.conf", "w") as f:
             f.write("listen: 127.0.0.1:%d\nmax_payload: 8MB\n" % self.port)
+            f.write(self.more)
             if self.route is None:
-                f.write("jetstream { store_dir: \"%s/js\" }\n" % self.dir)
+                f.write("jetstream { store_dir: \"%s/js\", domain: hub }\n" % self.dir)
             else:
                 f.write("cluster { name: lab, listen: 127.0.0.1:%d, routes: [%s] }\n" % (
                     self.route, "nats-route://127.0.0.1:%d" % self.first.route if self.first else ""))
@@ -173,6 +177,23 @@ class Nats(Server):
 
     def ready(self):
         return (self.ask(b"") or b"").startswith(b"INFO ")
+
+
+class NatsNew(Nats):
+    """The newest line, with acknowledgement subjects of the long form."""
+    name, optional = "nats-new", True
+    more = "feature_flags { js_ack_fc_v2: true }\n"
+
+    def missing(self):
+        try:
+            self.binary()
+            return None
+        except Missing as e:
+            return str(e)
+
+    @staticmethod
+    def binary():
+        return fetch("nats-new") + "/nats-server"
 
 
 class Kafka(Server):
@@ -249,7 +270,7 @@ class KafkaOld(Kafka):
             return False
 
 
-SERVERS = {c.name: c for c in (Redis, Nats, Kafka, KafkaOld)}
+SERVERS = {c.name: c for c in (Redis, Nats, NatsNew, Kafka, KafkaOld)}
 
 
 def main():

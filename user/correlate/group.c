@@ -33,7 +33,7 @@ static struct span token(struct span s, bool *ret_more)
 }
 
 /* Tokens with * for one and > for all the rest (NATS); names of topics and streams have no such tokens. */
-bool subject_matches(struct span pattern, struct span subject)
+static bool one_matches(struct span pattern, struct span subject)
 {
 	for (;;) {
 		bool p_more, s_more;
@@ -48,6 +48,22 @@ bool subject_matches(struct span pattern, struct span subject)
 		pattern = span_sub(pattern, p.n + 1, SIZE_MAX);
 		subject = span_sub(subject, s.n + 1, SIZE_MAX);
 	}
+}
+
+/* One of several patterns with blanks between them; a stream's name that holds a blank is itself. */
+bool subject_matches(struct span pattern, struct span subject)
+{
+	if (span_eq(pattern, subject))
+		return true;
+	while (pattern.n) {
+		const uint8_t *blank = memchr(pattern.p, ' ', pattern.n);
+		size_t n = blank ? (size_t)(blank - pattern.p) : pattern.n;
+
+		if (one_matches(span_sub(pattern, 0, n), subject))
+			return true;
+		pattern = span_sub(pattern, n + 1, SIZE_MAX);
+	}
+	return false;
 }
 
 int group_get(struct correlator *c, struct space *s, struct span topic, struct span group, struct span filter,

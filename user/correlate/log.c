@@ -306,7 +306,8 @@ int log_delete(struct correlator *c, struct opctx *x)
 		m = list_entry(n, struct message, of_journal);
 		if (before(m, at)) {
 			beyond = 0;
-			delete_message(c, x, m);
+			if (!x->op->exchange.n || subject_matches(x->op->exchange, str_span(m->exchange)))
+				delete_message(c, x, m);
 		} else if (++beyond > MAX_DISORDER) {
 			break;
 		}

@@ -14,7 +14,10 @@ void nats_api_request(
 	struct nats *st, const struct nats_msg *m, enum api api, struct span stream, struct span consumer)
 {
 	struct api_call *call = NULL;
+	char filter[NAME_MAX_];
 
+	if (api == API_STREAM_PURGE)
+		consumer = nats_json_text(nats_json_get(m->body, "filter"), filter, sizeof(filter));
 	if (!m->l->reply.n)
 		return;
 	if (api != API_OTHER && api != API_NEXT && stream.n + consumer.n <= NAMES_MAX) {
@@ -29,7 +32,7 @@ void nats_api_request(
 		if (consumer.n)
 			memcpy(call->names + stream.n, consumer.p, consumer.n);
 		nats_json_u64(nats_json_get(m->body, "seq"), &call->seq);
-		call->whole = !nats_json_get(m->body, "filter").n && !nats_json_get(m->body, "keep").n;
+		call->keeps = nats_json_get(m->body, "keep").n;
 	}
 	pending_add(&st->asked, m->l->reply, PENDING_API, 0, call);
 }
@@ -60,7 +63,7 @@ static bool publish_ack(struct nats *st, const struct nats_msg *m, const struct 
 	struct span error = nats_json_get(m->body, "error"), seq = nats_json_get(m->body, "seq");
 	char stream[NAME_MAX_], text[NAME_MAX_];
 	struct js_stream *s;
-	uint64_t n = 0, code;
+	uint64_t n = 0, code, count = 1;
 
 	op.log = nats_json_text(nats_json_get(m->body, "stream"), stream, sizeof(stream));
 	if (!all_of(m->body, names, ARRAY_LEN(names)) ||
@@ -83,9 +86,20 @@ static bool publish_ack(struct nats *st, const struct nats_msg *m, const struct 
 		if (s && n > s->last_seq)
 			s->last_seq = n;
 	}
-	if (op.ref)
+	nats_json_u64(nats_json_get(m->body, "count"), &count);
+	if (asked->batch)
+		nats_batch_acked(st, asked->batch, op, n, count);
+	else if (op.ref)
 		nats_emit(st, &op);
 	return true;
+}
+
+/* How far a fast batch has come: {"type":"ack","seq":3,"msgs":10}, a gap, an error of a message. */
+static bool batch_flow(struct span json)
+{
+	struct span type = nats_json_get(json, "type");
+
+	return span_is(type, "\"ack\"") || span_is(type, "\"gap\"") || span_is(type, "\"err\"");
 }
 
 /* --- streams and consumers --- */
@@ -100,12 +114,27 @@ static bool known_already(uint64_t *told, struct span config, bool shows)
 	return shows && same;
 }
 
+/* What lay before the first one that a stream still has, its limits or somebody dropped. */
+static void dropped(struct nats *st, struct span stream, struct span state)
+{
+	struct op op = nats_op(OP_DELETE, DEST_LOG);
+	uint64_t first;
+
+	if (!nats_json_u64(nats_json_get(state, "first_seq"), &first) || first < 2)
+		return;
+	op.log = stream;
+	op.mid = nats_number(st, first);
+	op.flags = OPF_UP_TO | OPF_REPORTED;
+	nats_emit(st, &op);
+}
+
 static void stream_is(struct nats *st, struct span reply, bool shows)
 {
 	struct op op = nats_op(OP_EXCHANGE_DECLARE, DEST_LOG);
 	struct span config = nats_json_get(reply, "config");
 	struct span state = nats_json_get(reply, "state");
-	char name[NAME_MAX_];
+	struct span mirror = nats_json_get(config, "mirror");
+	char name[NAME_MAX_], of[NAME_MAX_];
 	struct js_stream *s;
 	uint64_t last;
 
@@ -115,6 +144,17 @@ static void stream_is(struct nats *st, struct span reply, bool shows)
 	s = nats_stream(st->shared, st->opts.server, op.exchange, true);
 	if (s && nats_json_u64(nats_json_get(state, "last_seq"), &last))
 		s->last_seq = last;
+	if (s) {
+		/* One of another domain may have the name of one here. */
+		struct span m = nats_json_get(mirror, "external").n
+					? SPAN_EMPTY
+					: nats_json_text(nats_json_get(mirror, "name"), of, sizeof(of));
+
+		s->mirror_n = (uint16_t)(m.n < sizeof(s->mirror) ? m.n : 0);
+		if (s->mirror_n)
+			memcpy(s->mirror, m.p, m.n);
+	}
+	dropped(st, op.exchange, state);
 	if (s && known_already(&s->told, config, shows))
 		return;
 	op.log = op.exchange;
@@ -138,22 +178,33 @@ static enum ack_policy policy_of(struct span config)
 	return span_is(p, "\"explicit\"") ? ACK_EXPLICIT : ACK_UNKNOWN;
 }
 
-/* The filter subject, if there is exactly one; ">" where there is none, so that it gets all. */
-static struct span only_filter(struct span config, char *buf, size_t n)
+/* What of its stream it gets: subjects with a blank between them, none of which may hold one; ">" where there is
+ * no filter, so that it gets all. Empty: they do not fit. */
+static struct span filters(struct span config, char *buf, size_t n)
 {
-	struct span list = nats_json_get(config, "filter_subjects"), first, second;
+	struct span list = nats_json_get(config, "filter_subjects"), item;
 	struct span one = nats_json_get(config, "filter_subject");
+	size_t at = 0;
 
 	if (!list.n && (!one.n || span_is(one, "\"\"")))
 		return SPAN_LIT(">");
 	if (!list.n)
 		return nats_json_text(one, buf, n);
-	if (!nats_json_item(&list, &first) || nats_json_item(&list, &second))
-		return SPAN_EMPTY;
-	return nats_json_text(first, buf, n);
+	while (nats_json_item(&list, &item)) {
+		char text[NAME_MAX_];
+		struct span s = nats_json_text(item, text, sizeof(text));
+
+		if (!s.n || item.n > sizeof(text) || at + s.n + 1 > n)
+			return SPAN_EMPTY;
+		if (at)
+			buf[at++] = ' ';
+		memcpy(buf + at, s.p, s.n);
+		at += s.n;
+	}
+	return at ? span_of(buf, at) : SPAN_LIT(">");
 }
 
-static struct span number(struct nats *st, uint64_t n)
+struct span nats_number(struct nats *st, uint64_t n)
 {
 	return span_of(st->number, put_u64(st->number, n));
 }
@@ -169,7 +220,7 @@ static struct span begins_at(struct nats *st, struct span config)
 		return SPAN_LIT("0");
 	if (span_is(p, "\"by_start_sequence\"") &&
 		nats_json_u64(nats_json_get(config, "opt_start_seq"), &seq))
-		return number(st, seq);
+		return nats_number(st, seq);
 	return SPAN_EMPTY;
 }
 
@@ -195,14 +246,14 @@ static void consumer_is(struct nats *st, struct span reply, bool shows)
 {
 	struct op op = nats_op(OP_QUEUE_DECLARE, DEST_LOG);
 	struct span config = nats_json_get(reply, "config");
-	char stream[NAME_MAX_], name[NAME_MAX_], filter[NAME_MAX_];
+	char stream[NAME_MAX_], name[NAME_MAX_], filter[FILTER_MAX];
 	struct js_consumer *c;
 
 	op.log = nats_json_text(nats_json_get(reply, "stream_name"), stream, sizeof(stream));
 	op.queue = nats_json_text(nats_json_get(reply, "name"), name, sizeof(name));
 	if (!config.n || !op.log.n || !op.queue.n)
 		return;
-	op.exchange = only_filter(config, filter, sizeof(filter));
+	op.exchange = filters(config, filter, sizeof(filter));
 	c = nats_consumer(st->shared, st->opts.server, op.log, op.queue, true);
 	if (c) {
 		consumer_learn(c, config, op.exchange);
@@ -229,18 +280,19 @@ static void each(struct nats *st, struct span list, void (*fn)(struct nats *, st
 		fn(st, item, true);
 }
 
-/* A purge up to a sequence, or of all that there was: as far as we know. One by subject, or one that keeps
- * the newest, cannot be told by sequences. */
+/* A purge up to a sequence, or of all that there was, as far as we know; of one subject, or all. One that keeps
+ * the newest cannot be told by sequences. */
 static void purged(struct nats *st, const struct api_call *call, struct span stream)
 {
 	struct op op = nats_op(OP_DELETE, DEST_LOG);
 	const struct js_stream *s = nats_stream(st->shared, st->opts.server, stream, false);
 	uint64_t before = call->seq;
 
-	if (!call->whole || (!before && (!s || !s->last_seq)))
+	if (call->keeps || (!before && (!s || !s->last_seq)))
 		return;
 	op.log = stream;
-	op.mid = number(st, before ? before : s->last_seq + 1);
+	op.exchange = span_of(call->names + call->stream_n, call->consumer_n);
+	op.mid = nats_number(st, before ? before : s->last_seq + 1);
 	op.flags = OPF_UP_TO;
 	nats_emit(st, &op);
 }
@@ -263,7 +315,7 @@ static void deleted(struct nats *st, const struct api_call *call)
 	case API_MSG_DELETE:
 		if (!call->seq)
 			return;
-		op.mid = number(st, call->seq);
+		op.mid = nats_number(st, call->seq);
 		break;
 	case API_CONSUMER_DELETE:
 		op.kind = OP_QUEUE_DELETE;
@@ -308,10 +360,13 @@ bool nats_api_reply(struct nats *st, const struct nats_msg *m, const struct pend
 	struct span type;
 	char text[128];
 
+	/* A batch's message was taken, its end is still to come. */
+	if (asked && asked->batch && !m->body_size)
+		return true;
 	if (!m->body.n || m->body.p[0] != '{' || m->flags)
 		return false;
 	type = nats_json_text(nats_json_get(m->body, "type"), text, sizeof(text));
-	if (typed_reply(st, m->body, type, asked))
+	if (typed_reply(st, m->body, type, asked) || (nats_fast_batch(m->l->subject) && batch_flow(m->body)))
 		return true;
 	return (!asked || asked->kind == PENDING_SEND) && publish_ack(st, m, asked);
 }
@@ -337,6 +392,15 @@ static void deleted_by_broker(struct nats *st, const struct nats_msg *m, bool co
 		nats_emit(st, &op);
 }
 
+static void batch_abandoned(struct nats *st, const struct nats_msg *m)
+{
+	char stream[NAME_MAX_], id[NAME_MAX_], reason[NAME_MAX_];
+
+	nats_batch_abandoned(st, nats_json_text(nats_json_get(m->body, "batch"), id, sizeof(id)),
+		nats_json_text(nats_json_get(m->body, "stream"), stream, sizeof(stream)),
+		nats_json_text(nats_json_get(m->body, "reason"), reason, sizeof(reason)));
+}
+
 /*
  * A subscriber is told what befell a message, whoever is subscribed. That a message was terminated or given
  * back is told again: whoever did it sent an acknowledgement.
@@ -356,6 +420,10 @@ void nats_advisory(struct nats *st, const struct nats_msg *m)
 	char stream[NAME_MAX_], consumer[NAME_MAX_], reason[NAME_MAX_];
 	uint64_t seq, n = 0;
 
+	if (span_starts(m->l->subject, "$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.")) {
+		batch_abandoned(st, m);
+		return;
+	}
 	if (span_starts(m->l->subject, "$JS.EVENT.ADVISORY.CONSUMER.DELETED."))
 		deleted_by_broker(st, m, true);
 	else if (span_starts(m->l->subject, "$JS.EVENT.ADVISORY.STREAM.DELETED."))
@@ -371,7 +439,7 @@ void nats_advisory(struct nats *st, const struct nats_msg *m)
 		!nats_json_u64(nats_json_get(m->body, "stream_seq"), &seq))
 		return;
 	op.queue_known = true;
-	op.mid = number(st, seq);
+	op.mid = nats_number(st, seq);
 	nats_json_u64(nats_json_get(m->body, "deliveries"), &n);
 	op.delivery = n <= UINT32_MAX ? (uint32_t)n : 0;
 	if (op.flags & OPF_REPORTED)

@@ -196,12 +196,30 @@ struct sub *nats_sub_of_subject(struct nats *st, struct span subject)
 
 /* --- publish --- */
 
+static void asked(struct nats *st, const struct nats_msg *m, uint64_t id, uint64_t batch)
+{
+	struct pending *p;
+
+	if (!m->l->reply.n)
+		return;
+	p = pending_add(&st->asked, m->l->reply, PENDING_SEND, id, NULL);
+	if (p)
+		p->batch = batch;
+}
+
 void nats_publish(struct nats *st, const struct nats_msg *m)
 {
 	struct op op = nats_op(OP_SEND, DEST_CHANNEL);
-	uint64_t id;
+	struct batch_part part;
+	bool batch = nats_batch_part(st, m, &part);
+	uint64_t id = 0;
 
 	if (nats_js_publish(st, m)) {
+		nats_expect_ok(st, 0);
+		return;
+	}
+	if (batch && !part.kept) {
+		asked(st, m, 0, part.key);
 		nats_expect_ok(st, 0);
 		return;
 	}
@@ -209,11 +227,12 @@ void nats_publish(struct nats *st, const struct nats_msg *m)
 	op.envelope = nats_envelope(st, m, NULL);
 	op.body = m->body;
 	op.body_size = m->body_size;
-	op.flags = m->flags;
+	op.flags = m->flags | (batch && !part.fast ? OPF_TX : 0);
 	id = nats_emit(st, &op);
 	st->stats.messages++;
-	if (m->l->reply.n)
-		pending_add(&st->asked, m->l->reply, PENDING_SEND, id, NULL);
+	if (batch)
+		nats_batch_sent(st, &part, id);
+	asked(st, m, id, batch ? part.key : 0);
 	st->sends[st->sends_at].key = nats_key(m->l->subject);
 	st->sends[st->sends_at].id = id;
 	st->sends_at = (st->sends_at + 1) % SENDS_MAX;

@@ -265,16 +265,18 @@ bool nats_js_publish(struct nats *st, const struct nats_msg *m)
 	struct span subject = m->l->subject, stream, consumer;
 	struct js_ack ack;
 	enum api api;
+	bool dollar = subject.p[0] == '$';
 
-	if (subject.p[0] != '$')
+	if (!dollar && !m->l->reply.n)
 		return false;
-	if (nats_js_api(subject, &api, &stream, &consumer)) {
+	if (dollar ? nats_js_api(subject, &api, &stream, &consumer)
+		   : nats_js_prefixed(subject, m->body, &api, &stream, &consumer)) {
 		nats_api_request(st, m, api, stream, consumer);
 		if (api == API_NEXT)
 			pull(st, m, stream, consumer);
 		return true;
 	}
-	if (!span_starts(subject, "$JS.") && !span_starts(subject, "$SYS."))
+	if (!dollar || (!span_starts(subject, "$JS.") && !span_starts(subject, "$SYS.")))
 		return false;
 	if (nats_js_ack(subject, &ack))
 		acknowledge(st, m, &ack);

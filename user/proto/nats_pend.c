@@ -56,18 +56,20 @@ static struct pending *pending_slot(struct pendings *t, uint64_t key)
 	return p;
 }
 
-void pending_add(
+struct pending *pending_add(
 	struct pendings *t, struct span subject, enum pending_kind kind, uint64_t id, struct api_call *call)
 {
 	struct pending *p = pending_slot(t, nats_key(subject));
 
 	if (!p) {
 		free(call);
-		return;
+		return NULL;
 	}
 	p->kind = kind;
 	p->id = id;
+	p->batch = 0;
 	p->call = call;
+	return p;
 }
 
 void pendings_free(struct pendings *t)
@@ -139,6 +141,7 @@ void *nats_shared_new(void)
 	if (sh) {
 		list_init(&sh->consumers_lru);
 		list_init(&sh->streams_lru);
+		list_init(&sh->batches_lru);
 	}
 	return sh;
 }
@@ -155,5 +158,6 @@ void nats_shared_free(void *shared)
 		free((void *)(uintptr_t)s->val);
 	map_free(&sh->consumers);
 	map_free(&sh->streams);
+	nats_batches_free(sh);
 	free(sh);
 }

@@ -16,9 +16,12 @@
 #define READERS_MAX   4096u       /* consumers that a connection reads for */
 #define PENDING_MAX   8192u       /* requests without a reply, deliveries without an acknowledgement */
 #define SHARED_MAX    16384u      /* consumers, and streams, of all servers */
+#define FILTER_MAX    512u /* bytes of a consumer's filter subjects */
 #define NAMES_MAX     512u  /* bytes of a stream's and a consumer's name: a server allows 255 for each */
 #define OKS_MAX       4096u /* lines that a verbose server has still to say +OK to */
 #define SENDS_MAX     32u   /* publishes that an error may be about */
+#define BATCHES_MAX   1024u /* that were begun and not ended, of all servers */
+#define BATCH_MAX     (1u << 14) /* messages of one: a server allows 1000 by default */
 
 /* --- shared --- */
 
@@ -33,7 +36,7 @@ struct js_consumer {
 	uint32_t max_deliver; /* 0: no limit, or not known */
 	uint64_t told;        /* hash of the configuration that was told last */
 	uint16_t filter_n;
-	char filter[256]; /* its filter subject, if it has exactly one */
+	char filter[FILTER_MAX]; /* its filter subjects, with blanks between them */
 };
 
 struct js_stream {
@@ -41,11 +44,24 @@ struct js_stream {
 	struct list lru;
 	uint64_t last_seq; /* the highest that was seen */
 	uint64_t told;
+	uint16_t mirror_n;
+	char mirror[256]; /* the stream whose messages it has, under the same numbers */
+};
+
+/* Publishes that a stream keeps all or none of, until it says which. */
+struct js_batch {
+	uint64_t key;
+	struct list lru;
+	uint32_t n, cap;
+	bool fast, gaps;
+	struct {
+		uint64_t id, at; /* of the publish, its number within the batch */
+	} *sends;
 };
 
 struct nats_shared {
-	struct map consumers, streams;
-	struct list consumers_lru, streams_lru;
+	struct map consumers, streams, batches;
+	struct list consumers_lru, streams_lru, batches_lru;
 };
 
 struct js_consumer *nats_consumer(
@@ -65,14 +81,15 @@ enum pending_kind {
 struct api_call {
 	enum api api;
 	uint64_t seq;
-	bool whole; /* purge: no filter, nothing kept */
-	uint16_t stream_n, consumer_n;
+	bool keeps;                    /* purge: all but the newest */
+	uint16_t stream_n, consumer_n; /* purge: its filter in place of the consumer */
 	char names[];
 };
 
 struct pending {
-	uint64_t key; /* of the subject */
-	uint64_t id;  /* of the operation */
+	uint64_t key;   /* of the subject */
+	uint64_t id;    /* of the operation */
+	uint64_t batch; /* of js_batch, 0 none */
 	struct api_call *call;
 	enum pending_kind kind;
 };
@@ -84,8 +101,8 @@ struct pendings {
 };
 
 struct pending *pending_find(const struct pendings *t, struct span subject);
-/* Takes over @call. */
-void pending_add(
+/* Takes over @call. NULL: out of memory. */
+struct pending *pending_add(
 	struct pendings *t, struct span subject, enum pending_kind kind, uint64_t id, struct api_call *call);
 void pendings_free(struct pendings *t);
 
@@ -212,6 +229,25 @@ void nats_api_request(
 /* A reply of the server's, by what was asked (NULL: not known) and its own type. False: it is none. */
 bool nats_api_reply(struct nats *st, const struct nats_msg *m, const struct pending *asked);
 void nats_advisory(struct nats *st, const struct nats_msg *m);
+
+struct span nats_number(struct nats *st, uint64_t n); /* as text, until the next one */
+
+/* nats_batch.c */
+struct batch_part {
+	uint64_t key;
+	struct span id;
+	uint64_t at;     /* its number within the batch, 0 not told */
+	bool fast, gaps; /* gaps: the batch goes on where one of its messages is lost */
+	bool kept;       /* no: it only ends the batch, or asks */
+};
+
+bool nats_fast_batch(struct span reply);
+bool nats_batch_part(const struct nats *st, const struct nats_msg *m, struct batch_part *ret);
+void nats_batch_sent(struct nats *st, const struct batch_part *part, uint64_t id);
+/* @op: a CONFIRM to be told of each message; its last one of @count has the sequence @last. */
+void nats_batch_acked(struct nats *st, uint64_t key, struct op op, uint64_t last, uint64_t count);
+void nats_batch_abandoned(struct nats *st, struct span id, struct span stream, struct span reason);
+void nats_batches_free(struct nats_shared *sh);
 
 /* nats_probe.c */
 enum probe_result nats_probe(struct span to_server, struct span to_client, bool from_start);

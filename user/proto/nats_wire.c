@@ -348,7 +348,8 @@ static bool strip(struct span *s, const char *prefix)
 	return true;
 }
 
-bool nats_js_api(struct span subject, enum api *ret, struct span *stream, struct span *consumer)
+/* @s: behind the prefix. */
+static void api_call(struct span s, enum api *ret, struct span *stream, struct span *consumer)
 {
 	static const struct {
 		const char *prefix;
@@ -360,12 +361,7 @@ bool nats_js_api(struct span subject, enum api *ret, struct span *stream, struct
 		{"STREAM.MSG.DELETE.", API_MSG_DELETE},
 		{"CONSUMER.DELETE.", API_CONSUMER_DELETE},
 	};
-	struct span s = subject, domain;
 
-	if (!strip(&s, "$JS."))
-		return false;
-	if (!strip(&s, "API.") && !(nats_token(&s, &domain) && strip(&s, "API.")))
-		return false;
 	*ret = API_OTHER;
 	*stream = *consumer = SPAN_EMPTY;
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
@@ -376,5 +372,58 @@ bool nats_js_api(struct span subject, enum api *ret, struct span *stream, struct
 			nats_token(&s, consumer);
 		break;
 	}
+}
+
+bool nats_js_api(struct span subject, enum api *ret, struct span *stream, struct span *consumer)
+{
+	struct span s = subject, domain;
+
+	if (!strip(&s, "$JS."))
+		return false;
+	if (!strip(&s, "API.") && !(nats_token(&s, &domain) && strip(&s, "API.")))
+		return false;
+	api_call(s, ret, stream, consumer);
 	return true;
+}
+
+/* The rest of a pattern: * is a token, a trailing > any number of them, none too. */
+static bool api_tokens(struct span s, const char *pattern)
+{
+	struct span rest = span_str(pattern), want, t;
+
+	while (nats_token(&rest, &want)) {
+		if (span_is(want, ">"))
+			return true;
+		if (!nats_token(&s, &t) || !(span_is(want, "*") ? t.n > 0 : span_eq(want, t)))
+			return false;
+	}
+	return !s.n;
+}
+
+/*
+ * The API of another account, imported under a prefix of its own: "acme.js.CONSUMER.MSG.NEXT.S.C". Words that
+ * another service may use, too, are left out.
+ */
+bool nats_js_prefixed(struct span subject, struct span body, enum api *ret, struct span *stream, struct span *consumer)
+{
+	static const char *const calls[] = {"STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.INFO.*", "STREAM.DELETE.*",
+		"STREAM.PURGE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.*", "STREAM.NAMES", "STREAM.LIST",
+		"CONSUMER.CREATE.*.>", "CONSUMER.DURABLE.CREATE.*.*", "CONSUMER.INFO.*.*", "CONSUMER.NAMES.*",
+		"CONSUMER.LIST.*", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*", "CONSUMER.PAUSE.*.*",
+		"CONSUMER.UNPIN.*.*", "CONSUMER.RESET.*.*", "DIRECT.GET.*.>"};
+	struct span rest = subject, t;
+	uint64_t n;
+
+	if (body.n && body.p[0] != '{' && !nats_decimal(body, UINT32_MAX, &n))
+		return false;
+	while (nats_token(&rest, &t)) {
+		if (!rest.n || (rest.p[0] != 'S' && rest.p[0] != 'C' && rest.p[0] != 'D'))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+			if (api_tokens(rest, calls[i])) {
+				api_call(rest, ret, stream, consumer);
+				return true;
+			}
+	}
+	return false;
 }

@@ -90,6 +90,10 @@ enum api {
 /* $JS.API.> and $JS.domain.API.>; false when @subject is none. */
 bool nats_js_api(struct span subject, enum api *ret, struct span *stream, struct span *consumer);
 
+/* The same under any other prefix, by what it looks like. */
+bool nats_js_prefixed(
+	struct span subject, struct span body, enum api *ret, struct span *stream, struct span *consumer);
+
 /* JSON: values are kept raw, spans into what was given. */
 bool nats_json_next(struct span *rest, struct span *key, struct span *value); /* of an object */
 bool nats_json_item(struct span *rest, struct span *value);                   /* of an array */

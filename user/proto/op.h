@@ -18,7 +18,8 @@ enum op_kind {
 	OP_SETTLE = 5,  /* the client settled the delivery of `ref`; see enum settle. Without `ref`: that of
 			   (`log`, `mid`) to the group `queue`, whoever took it on whichever connection; with
 			   OPF_UP_TO all of the log that come before `mid` */
-	OP_DELETE = 6,  /* (`log`, `mid`) was taken out of its log; OPF_UP_TO: all before `mid` */
+	OP_DELETE = 6,  /* (`log`, `mid`) was taken out of its log; OPF_UP_TO: all before `mid` (of those sent
+			   to `exchange`, a pattern, if it is given) */
 	/* topology, emitted when it took effect (the broker's -ok, or at once with no-wait) */
 	OP_EXCHANGE_DECLARE = 16, /* exchange, type, args. DEST_LOG: the argument "id" is what earlier
 				     operations called it, as its name was not known */
@@ -72,7 +73,8 @@ enum settle {
  * protocol says so; OP_SUBSCRIBE (exchange, log, queue, consumer; text: partitions "0,1,2") tells that a
  * member reads for a group, which may be another connection of its process than the one that fetches
  * (Kafka): a RECEIVE there has the client id as `consumer` and queue_known false. `exchange` of these may be
- * a pattern of the protocol's (NATS subjects with * and >, Redis PSUBSCRIBE); empty: not known.
+ * a pattern of the protocol's (NATS subjects with * and >, several of them with blanks between; Redis
+ * PSUBSCRIBE); empty: not known.
  */
 enum dest {
 	DEST_ROUTED = 0,

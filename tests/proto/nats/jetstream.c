@@ -92,9 +92,9 @@ static void ack_policies(void)
 		"4 SUBSCRIBE log ex=a.> q=C consumer=2 log=S no-ack\n"
 		"5 RECEIVE log ex=a.b q=C consumer=2 log=S mid=1 delivery=1 no-ack size=1 body=x" TIME "\n"
 		"6 SETTLE log q=C consumer=2 log=S mid=1 ref=5 auto\n"
-		"7 QDECLARE log q=D log=S durable {durable_name=D} {ack_policy=all} {max_ack_pending=10}"
+		"7 QDECLARE log ex=a b q=D log=S durable {durable_name=D} {ack_policy=all} {max_ack_pending=10}"
 		" {filter_subjects[0]=a} {filter_subjects[1]=b}\n"
-		"8 SUBSCRIBE log q=D consumer=3 log=S code=10\n"
+		"8 SUBSCRIBE log ex=a b q=D consumer=3 log=S code=10\n"
 		"9 RECEIVE log ex=a q=D consumer=3 log=S mid=7 delivery=1 size=1 body=y" TIME "\n"
 		"10 SETTLE log q=D log=S mid=8 ack up-to\n"
 		"11 QDELETE log q=D log=S\n",
@@ -123,8 +123,10 @@ static void streams(void)
 		" {storage=file} {sealed=false} {placement.cluster=c}\n"
 		"4 DELETE log log=S mid=3\n"
 		"5 DELETE log log=S mid=10 up-to\n"
-		"6 DELETE log log=S mid=21 up-to\n"
-		"7 XDELETE log ex=S log=S type=stream\n",
+		"6 DELETE log ex=a.b log=S mid=21 up-to\n"
+		"7 DELETE log log=S mid=21 up-to\n"
+		"8 DELETE log log=S mid=19 up-to reported\n"
+		"9 XDELETE log ex=S log=S type=stream\n",
 		START, PUB("$JS.API.STREAM.CREATE.S _INBOX.c.1", "{}"),
 		MSG("_INBOX.c.1 1",
 			TYPE("stream_create") "\"config\":{\"name\":\"S\",\"subjects\":[\"a.\\u003e\"],"
@@ -145,6 +147,16 @@ static void streams(void)
 		MSG("_INBOX.c.5 1", TYPE("stream_purge") "\"success\":true,\"purged\":1}"),
 		PUB("$JS.API.STREAM.PURGE.S _INBOX.c.6", ""),
 		MSG("_INBOX.c.6 1", TYPE("stream_purge") "\"success\":true,\"purged\":11}"),
+		/* Which are kept is not told. */
+		PUB("$JS.API.STREAM.PURGE.S _INBOX.c.9", "{\"keep\":2}"),
+		MSG("_INBOX.c.9 1", TYPE("stream_purge") "\"success\":true,\"purged\":9}"),
+		/* Its limits dropped what lay before its first. */
+		PUB("$JS.API.STREAM.INFO.S _INBOX.c.10", ""),
+		MSG("_INBOX.c.10 1",
+			TYPE("stream_info") "\"config\":{\"name\":\"S\",\"subjects\":[\"a.\\u003e\"],"
+					    "\"max_age\":0,\"storage\":\"file\",\"sealed\":false,"
+					    "\"placement\":{\"cluster\":\"c\"}},"
+					    "\"state\":{\"messages\":2,\"first_seq\":19,\"last_seq\":20}}"),
 		PUB("$JS.API.STREAM.DELETE.S _INBOX.c.7", ""),
 		MSG("_INBOX.c.7 1", TYPE("stream_delete") "\"error\":{\"code\":404,\"err_code\":10059}}"),
 		PUB("$JS.API.STREAM.DELETE.S _INBOX.c.8", ""),
@@ -161,6 +173,90 @@ static void reads(void)
 		HMSG("_INBOX.c.2 1",
 			"NATS/1.0\r\nNats-Stream: S\r\nNats-Subject: a\r\nNats-Sequence: 1\r\n\r\n", "x"),
 		HMSG("_INBOX.c.2 1", "NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n", ""));
+}
+
+#define PREFIXED "acme.js."
+
+/* The API of another account under a prefix: by what it looks like; what only resembles it is a message. */
+static void prefixed(void)
+{
+	EXPECT(LOGIN INBOX
+		"3 SUBSCRIBE log q=C consumer=1 log=S\n"
+		"4 QDECLARE log ex=a.* b.> q=C log=S mid=0 durable {durable_name=C} {ack_policy=explicit} "
+		"{deliver_policy=all} {filter_subjects[0]=a.*} {filter_subjects[1]=b.>}\n"
+		"5 SEND channel ex=acme.STREAM.INFO size=1 body=x {reply-to=_INBOX.c.3}\n"
+		"6 SEND channel ex=acme.STREAM.INFO.S size=2 body=no {reply-to=_INBOX.c.4}\n"
+		"7 SEND channel ex=acme.js.STREAM.INFO.S\n"
+		"8 SEND channel ex=acme.CONSUMER.MSG.NEXT.S {reply-to=_INBOX.c.5}\n",
+		START, PUB(PREFIXED "CONSUMER.MSG.NEXT.S.C _INBOX.c.1", "1"),
+		PUB(PREFIXED "CONSUMER.CREATE.S.C.a _INBOX.c.2", "{}"),
+		MSG("_INBOX.c.2 1",
+			TYPE("consumer_create") "\"stream_name\":\"S\",\"name\":\"C\",\"config\":{"
+						"\"durable_name\":\"C\",\"ack_policy\":\"explicit\","
+						"\"deliver_policy\":\"all\","
+						"\"filter_subjects\":[\"a.*\",\"b.\\u003e\"]}}"),
+		PUB("acme.STREAM.INFO _INBOX.c.3", "x"), PUB("acme.STREAM.INFO.S _INBOX.c.4", "no"),
+		PUB(PREFIXED "STREAM.INFO.S", ""), PUB("acme.CONSUMER.MSG.NEXT.S _INBOX.c.5", ""));
+}
+
+#define PART(id, n, more)                                                                                    \
+	"NATS/1.0\r\nNats-Batch-Id: " id "\r\nNats-Batch-Sequence: " n "\r\n" more "\r\n"
+#define HEADS(id, n)   " {header.Nats-Batch-Id=" id "} {header.Nats-Batch-Sequence=" n "}"
+#define COMMIT(how)    "Nats-Batch-Commit: " how "\r\n"
+#define ABANDONED(why) "{\"stream\":\"S\",\"batch\":\"v\",\"reason\":\"" why "\"}"
+
+/* All or none of a batch: the last one's acknowledgement is that of all. */
+static void atomic_batches(void)
+{
+	EXPECT(LOGIN INBOX
+		"3 SEND channel ex=a tx size=1 body=1 {reply-to=_INBOX.c.1}" HEADS("u", "1") "\n"
+		"4 SEND channel ex=b tx size=1 body=2" HEADS("u", "2") "\n"
+		"5 SEND channel ex=c tx size=1 body=3 {reply-to=_INBOX.c.2}" HEADS("u", "3")
+			" {header.Nats-Batch-Commit=1}\n"
+		"6 CONFIRM log log=S mid=7 ref=3\n"
+		"7 CONFIRM log log=S mid=8 ref=4\n"
+		"8 CONFIRM log log=S mid=9 ref=5\n"
+		"9 SEND channel ex=a tx size=1 body=4 {reply-to=_INBOX.c.3}" HEADS("v", "1") "\n"
+		"10 SEND channel ex=a tx size=1 body=5 {reply-to=_INBOX.c.4}" HEADS("w", "1") "\n"
+		"11 CONFIRM log log=S mid=10 ref=10\n"
+		"12 CONFIRM log log=S ref=9 text=batch abandoned: timeout negative by-broker\n"
+		"13 SEND channel ex=a tx size=1 body=7 {reply-to=_INBOX.c.6}" HEADS("x", "1") "\n"
+		"14 SEND channel ex=a tx size=1 body=8 {reply-to=_INBOX.c.7}" HEADS("x", "3") "\n"
+		"15 CONFIRM log log=S ref=13 code=10176 text=incomplete negative\n"
+		"16 CONFIRM log log=S ref=14 code=10176 text=incomplete negative\n",
+		START, HPUB("a _INBOX.c.1", PART("u", "1", ""), "1"), MSG("_INBOX.c.1 1", ""),
+		HPUB("b", PART("u", "2", ""), "2"), HPUB("c _INBOX.c.2", PART("u", "3", COMMIT("1")), "3"),
+		MSG("_INBOX.c.2 1", "{\"stream\":\"S\",\"seq\":9,\"batch\":\"u\",\"count\":3}"),
+		HPUB("a _INBOX.c.3", PART("v", "1", ""), "4"), MSG("_INBOX.c.3 1", ""),
+		/* Ended by what is no part of it. */
+		HPUB("a _INBOX.c.4", PART("w", "1", ""), "5"), MSG("_INBOX.c.4 1", ""),
+		HPUB("a _INBOX.c.5", PART("w", "2", COMMIT("eob")), "6"),
+		MSG("_INBOX.c.5 1", "{\"stream\":\"S\",\"seq\":10,\"batch\":\"w\",\"count\":1}"),
+		MSG("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S 1", ABANDONED("timeout")),
+		HPUB("a _INBOX.c.6", PART("x", "1", ""), "7"), MSG("_INBOX.c.6 1", ""),
+		HPUB("a _INBOX.c.7", PART("x", "3", ""), "8"),
+		MSG("_INBOX.c.7 1",
+			"{\"error\":{\"code\":400,\"err_code\":10176,\"description\":\"incomplete\"},"
+			"\"stream\":\"S\",\"seq\":0}"));
+}
+
+/* Of a fast batch the last one's sequence is told; one that may have gaps says nothing of the others. */
+static void fast_batches(void)
+{
+	EXPECT(LOGIN INBOX
+		"3 SEND channel ex=a size=1 body=1 {reply-to=_INBOX.c.u.2.fail.1.0.$FI}\n"
+		"4 SEND channel ex=a size=1 body=2 {reply-to=_INBOX.c.u.2.fail.2.2.$FI}\n"
+		"5 CONFIRM log log=S ref=3\n"
+		"6 CONFIRM log log=S mid=9 ref=4\n"
+		"7 SEND channel ex=a size=1 body=3 {reply-to=_INBOX.c.v.2.ok.1.0.$FI}\n",
+		START, PUB("a _INBOX.c.u.2.fail.1.0.$FI", "1"),
+		MSG("_INBOX.c.u.2.fail.1.0.$FI 1", "{\"type\":\"ack\",\"seq\":0,\"msgs\":2}"),
+		PUB("a _INBOX.c.u.2.fail.2.2.$FI", "2"),
+		MSG("_INBOX.c.u.2.fail.2.2.$FI 1", "{\"type\":\"ack\",\"seq\":2,\"msgs\":2}"),
+		MSG("_INBOX.c.u.2.fail.2.2.$FI 1", "{\"stream\":\"S\",\"seq\":9,\"batch\":\"u\",\"count\":2}"),
+		PUB("a _INBOX.c.v.2.ok.1.0.$FI", "3"), PUB("a _INBOX.c.v.2.ok.3.3.$FI", ""),
+		MSG("_INBOX.c.v.2.ok.3.3.$FI 1", "{\"type\":\"gap\",\"last_seq\":2,\"seq\":3}"),
+		MSG("_INBOX.c.v.2.ok.3.3.$FI 1", "{\"stream\":\"S\",\"seq\":12,\"batch\":\"v\",\"count\":2}"));
 }
 
 static void advisories(void)
@@ -265,6 +361,9 @@ int main(void)
 	RUN(ack_policies);
 	RUN(streams);
 	RUN(reads);
+	RUN(prefixed);
+	RUN(atomic_batches);
+	RUN(fast_batches);
 	RUN(advisories);
 	RUN(flow_control);
 	RUN(from_the_middle);

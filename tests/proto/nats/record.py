@@ -310,6 +310,7 @@ async def stream(nc):
     await js.purge_stream("ORDERS", seq=3)
     notes.say("DELETE log log=ORDERS mid=3 up-to")
     await js.purge_stream("ORDERS", subject="orders.none")
+    notes.say("DELETE log ex=orders.none log=ORDERS mid=6 up-to")
     await js.purge_stream("ORDERS")
     notes.say("DELETE log log=ORDERS mid=6 up-to")
     await js.delete_consumer("ORDERS", "billing")
