@@ -576,6 +576,94 @@ static void subjects(void)
 	bench_end(&b);
 }
 
+static uint64_t keep(struct bench *b, const char *subject, const char *body, const char *mid)
+{
+	uint64_t id = feed(b, 1, 1,
+		(struct op){
+			.kind = OP_SEND, .dest = DEST_CHANNEL, .exchange = S(subject), .body = S(body)});
+
+	if (mid)
+		feed(b, 1, 1,
+			(struct op){.kind = OP_CONFIRM,
+				.dest = DEST_LOG,
+				.ref = id,
+				.log = S("ORDERS"),
+				.mid = S(mid)});
+	return id;
+}
+
+/* A group may read several parts of a stream; what lies there is deleted by subject, too. */
+static void several_filters(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	feed(&b, 3, 1,
+		(struct op){.kind = OP_QUEUE_DECLARE,
+			.dest = DEST_LOG,
+			.exchange = S("orders.*.new orders.old"),
+			.log = S("ORDERS"),
+			.queue = S("billing"),
+			.queue_known = true});
+	keep(&b, "orders.7.new", "one", "1");
+	keep(&b, "orders.old", "two", "2");
+	keep(&b, "orders.new", "three", "3");
+	keep(&b, "orders.8.new", "four", "4");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "ORDERS/billing"), "queued");
+	CHECK_STR(state_in(&b, 2, "ORDERS/billing"), "queued");
+	CHECK_EQ(copies_of(&b, 3), 0);
+	feed(&b, 5, 1,
+		(struct op){.kind = OP_DELETE,
+			.dest = DEST_LOG,
+			.flags = OPF_UP_TO,
+			.exchange = S("orders.*.new"),
+			.log = S("ORDERS"),
+			.mid = S("4")});
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "ORDERS/billing"), "purged");
+	CHECK_STR(state_in(&b, 2, "ORDERS/billing"), "queued");
+	CHECK_STR(state_in(&b, 4, "ORDERS/billing"), "queued");
+	bench_end(&b);
+}
+
+/* What the broker makes out of a message names it; its copy may come before the sender knows the name. */
+static void broker_copies(void)
+{
+	struct op get = {.kind = OP_RECEIVE,
+		.dest = DEST_CHANNEL,
+		.flags = OPF_NO_ACK,
+		.exchange = S("again.a"),
+		.body = S("one"),
+		.envelope = S("source-log=ORDERS\nsource-id=1\nsource-exchange=orders.a\n")};
+	struct bench b;
+
+	bench_new(&b, NULL);
+	keep(&b, "orders.a", "one", NULL);
+	feed(&b, 3, 1, get);
+	keep(&b, "orders.b", "two", "2");
+	get.body = S("two");
+	get.exchange = S("orders.b");
+	get.dest = DEST_LOG;
+	get.log = S("MIRROR");
+	get.mid = S("2");
+	get.queue = S("audit");
+	get.queue_known = true;
+	get.envelope = S("source-log=ORDERS\nsource-id=2\n");
+	feed(&b, 3, 1, get);
+	get.mid = S("9");
+	get.body = S("nine");
+	get.envelope = S("source-log=ORDERS\nsource-id=9\n"); /* not seen */
+	feed(&b, 3, 1, get);
+	finish(&b);
+	CHECK_EQ(source_of(&b, 2, LINK_CAUSED_BY), 1);
+	CHECK_EQ(source_of(&b, 4, LINK_CAUSED_BY), 3);
+	check_evidence(&b, 4, LINK_CAUSED_BY, "the broker's copy of 2 of ORDERS");
+	CHECK_STR(name_of(&b, 4), "MIRROR@2");
+	CHECK_EQ(source_of(&b, 5, LINK_CAUSED_BY), 0);
+	bench_end(&b);
+}
+
 static void other_server(struct bench *b, unsigned conn, uint32_t client_pid, uint16_t port)
 {
 	b->conns[conn].server_port = port;
@@ -943,6 +1031,8 @@ int main(void)
 	RUN(dead_letters);
 	RUN(channels);
 	RUN(subjects);
+	RUN(several_filters);
+	RUN(broker_copies);
 	RUN(clusters);
 	RUN(two_clusters);
 	RUN(restored);

@@ -1,4 +1,5 @@
 #include "cmd/answer.h"
+#include "cmd/destination.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -304,7 +305,7 @@ const struct column message_columns[6] = {
 void put_where(struct buf *out, const struct row *r)
 {
 	if (r->copies == 1 && r->queue_list_n == 1) {
-		buf_puts(out, r->queue_list[0]);
+		put_short_name(out, r, r->queue_list[0]);
 		for (unsigned i = 0; i < r->dead_list_n; i++)
 			buf_printf(out, "%s%s", i ? ", " : " → ", r->dead_list[i]);
 		return;
@@ -313,7 +314,7 @@ void put_where(struct buf *out, const struct row *r)
 		buf_puts(out, r->log);
 		return;
 	}
-	buf_puts(out, r->exchange);
+	put_short_name(out, r, r->exchange);
 	if (*r->exchange && *r->routing_key)
 		buf_putc(out, '/');
 	buf_puts(out, r->routing_key);

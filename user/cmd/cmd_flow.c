@@ -236,12 +236,15 @@ static void put_send(struct flow *f, struct buf *out, const struct tree_line *li
 static int copy_line(struct flow *f, const struct tree_line *line, struct text_line *out)
 {
 	const struct tree_node *n = line->node;
+	struct buf label = {0};
 	struct finding v;
 	int err = judge_copy(f->j, n->m, line->copy, &v, &f->e);
 
 	if (err)
 		return err;
-	text_safe(&out->text, span_str(copy_label(&n->m->row, line->copy)));
+	put_copy_label(&label, &n->m->row, line->copy);
+	text_safe(&out->text, buf_span(&label));
+	buf_free(&label);
 	buf_puts(&out->text, "   ");
 	put_sign(f, &out->text, v.kind);
 	put_standing(&out->text, &v);

@@ -96,13 +96,18 @@ static int show_evidence(struct where *w, const struct msg *m)
 
 static unsigned widest_queue(const struct msg *m)
 {
+	struct buf label = {0};
 	unsigned w = 10;
 
 	for (size_t i = 0; i < m->copies_n; i++) {
-		unsigned q = text_width(span_str(copy_label(&m->row, &m->copies[i])));
+		unsigned q;
 
+		buf_clear(&label);
+		put_copy_label(&label, &m->row, &m->copies[i]);
+		q = text_width(buf_span(&label));
 		w = q > w && q <= 40 ? q : w;
 	}
+	buf_free(&label);
 	return w;
 }
 
@@ -114,12 +119,16 @@ static void pad_to(struct buf *out, unsigned width, unsigned used)
 
 static void finding_line(struct where *w, const struct finding *f, unsigned width)
 {
-	const char *queue = !f->copy ? "–" : copy_label(&f->message->row, f->copy);
-	struct buf text = {0};
+	struct buf text = {0}, queue = {0};
 
+	if (f->copy)
+		put_copy_label(&queue, &f->message->row, f->copy);
+	else
+		buf_puts(&queue, "–");
 	buf_puts(&w->line, "  ");
-	text_safe(&w->line, span_str(queue));
-	pad_to(&w->line, width, text_width(span_str(queue)));
+	text_safe(&w->line, buf_span(&queue));
+	pad_to(&w->line, width, text_width(buf_span(&queue)));
+	buf_free(&queue);
 	buf_puts(&w->line, "  ");
 	put_tone(&w->line, &w->a, standing_tone(f->kind), standing_word(f->kind));
 	pad_to(&w->line, 15, (unsigned)strlen(standing_word(f->kind)));

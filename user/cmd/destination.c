@@ -29,7 +29,8 @@ const char *destination_noun(const struct row *r)
 
 void put_destination(struct buf *out, const struct row *r)
 {
-	buf_printf(out, "%s %s", destination_noun(r), *r->exchange ? r->exchange : r->routing_key);
+	buf_printf(out, "%s ", destination_noun(r));
+	put_short_name(out, r, *r->exchange ? r->exchange : r->routing_key);
 	if (r->dest == DEST_LOG && *r->routing_key)
 		buf_printf(out, ", partition %s", r->routing_key);
 }
@@ -69,9 +70,26 @@ const char *ack_word(const struct row *r)
 	return word(words_of(r).settled, "acked");
 }
 
-const char *copy_label(const struct row *r, const struct msg_copy *c)
+void put_copy_label(struct buf *out, const struct row *r, const struct msg_copy *c)
 {
 	if (*c->queue)
-		return c->queue;
-	return r->dest == DEST_LOG ? "(no group known)" : "(unknown)";
+		put_short_name(out, r, c->queue);
+	else
+		buf_puts(out, r->dest == DEST_LOG ? "(no group known)" : "(unknown)");
+}
+
+#define INBOX_NAME 22 /* what is as long was made by a library; what people chose is shorter */
+
+void put_short_name(struct buf *out, const struct row *r, const char *name)
+{
+	const char *inbox = words_of(r).inbox, *dot = strchr(name, '.'), *reader = strchr(name, '/');
+	size_t n = reader ? (size_t)(reader - name) : strlen(name);
+
+	if (!inbox || strncmp(name, inbox, strlen(inbox)) || !dot || (size_t)(dot - name) + INBOX_NAME >= n) {
+		buf_puts(out, name);
+		return;
+	}
+	buf_put(out, name, (size_t)(dot - name) + 1);
+	buf_puts(out, "…");
+	buf_puts(out, name + n);
 }

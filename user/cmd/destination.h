@@ -21,6 +21,9 @@ bool settles_by_taking(const struct row *r);
 /* What a consumer does to say that it is done: "acked", "committed". */
 const char *ack_word(const struct row *r);
 /* The name under which a copy is shown: its queue, or what is known of a reader without one. */
-const char *copy_label(const struct row *r, const struct msg_copy *c);
+void put_copy_label(struct buf *out, const struct row *r, const struct msg_copy *c);
+/* Of a place for replies only what tells anything: "_INBOX.…", "_INBOX.…/shop:812"; other names as they are.
+ */
+void put_short_name(struct buf *out, const struct row *r, const char *name);
 
 #endif

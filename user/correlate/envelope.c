@@ -29,7 +29,10 @@ static const char *const no_ids[] = {"content-type", "content-encoding", "delive
 	"expiration", "timestamp", "type", "user-id", "app-id", "cluster-id", "reply-to", "CC", "BCC",
 	"x-first-death-queue", "x-first-death-reason", "x-first-death-exchange", "x-last-death-queue",
 	"x-last-death-reason", "x-last-death-exchange", "x-delivery-count", "x-acquired-count", "x-death",
-	REPLAY_MARK, "traceparent", "tracestate"};
+	REPLAY_MARK, "traceparent", "tracestate", "source-log", "source-id", "source-exchange", "Nats-Stream",
+	"Nats-Sequence", "Nats-Last-Sequence", "Nats-Time-Stamp", "Nats-Subject", "Nats-Stream-Source",
+	"Nats-Batch-Sequence", "Nats-Batch-Commit", "Nats-Expected-Last-Sequence",
+	"Nats-Expected-Last-Subject-Sequence", "Nats-TTL", "Nats-Incr"};
 
 static bool one_of(struct span name, const char *const *names, size_t n)
 {
@@ -239,6 +242,12 @@ static void read_property(struct envelope *e, struct span name, struct span valu
 		e->correlation_id = keep(e, value);
 	else if (span_is(name, "reply-to"))
 		e->reply_to = keep(e, value);
+	else if (span_is(name, "source-log"))
+		e->source.log = keep(e, value);
+	else if (span_is(name, "source-id"))
+		e->source.mid = keep(e, value);
+	else if (span_is(name, "source-exchange"))
+		e->source.exchange = keep(e, value);
 	else if (span_is(name, "content-type"))
 		e->content_type = keep(e, value);
 	else if (span_is(name, "content-encoding"))

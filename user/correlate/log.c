@@ -268,6 +268,26 @@ struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerp
 	return unnamed(group_find(c, x->space, op->exchange, op->routing_key, fingerprint, 0), op);
 }
 
+/*
+ * The broker made @m out of what another log has (or the same one, republished): it says of what. A copy may
+ * be delivered before the sender is told the original's name.
+ */
+int log_copied(struct correlator *c, struct message *m, uint64_t fingerprint, bool *ret)
+{
+	struct span log = c->env.source.log, mid = c->env.source.mid, exchange = c->env.source.exchange;
+	const struct op named_so = {.log = log};
+	struct message *old = log.n && mid.n ? log_message(c, m->space, log, mid) : NULL;
+
+	if (!old && log.n && exchange.n)
+		old = unnamed(group_find(c, m->space, exchange, SPAN_EMPTY, fingerprint, 0), &named_so);
+	if (!old || old == m)
+		return 0;
+	*ret = true;
+	buf_clear(&c->text);
+	buf_printf(&c->text, "the broker's copy of " SPAN_FMT " of " SPAN_FMT, SPAN_ARG(mid), SPAN_ARG(log));
+	return link_add(c, old->id, m->id, LINK_CAUSED_BY, 0.999, buf_cstr(&c->text));
+}
+
 static int delete_copy(struct correlator *c, struct opctx *x, struct copy *cp)
 {
 	if (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED) {

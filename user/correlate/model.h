@@ -301,6 +301,9 @@ struct envelope {
 	unsigned ndeaths;
 	uint64_t death_total;
 	struct moved moved;
+	struct {
+		struct span log, mid, exchange;
+	} source; /* the broker says that it is a copy of this one, which another log of its holds */
 	struct span own[4]; /* ids by which other messages may name this one */
 	unsigned nown;
 	struct identifier ids[MAX_IDENTIFIERS];
@@ -577,6 +580,7 @@ int log_sent(struct correlator *c, struct opctx *x, struct message *m);
 int log_name(struct correlator *c, struct opctx *x, struct message *m);
 struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint);
 struct message *log_message(struct correlator *c, struct space *s, struct span log, struct span mid);
+int log_copied(struct correlator *c, struct message *m, uint64_t fingerprint, bool *ret);
 int log_delete(struct correlator *c, struct opctx *x);
 void log_forget(struct correlator *c, struct message *m);
 int log_restore(struct correlator *c, struct message *m, struct span log, struct span mid);

@@ -386,6 +386,8 @@ static int delivered_message(struct correlator *c, struct opctx *x, struct queue
 	err = note_replay(c, ret->m);
 	if (!err)
 		err = death_by_client(c, x, ret->m, &moved);
+	if (!err && !moved)
+		err = log_copied(c, ret->m, fp, &moved);
 	return err || moved ? err : travel_link(c, ret->m);
 }
 

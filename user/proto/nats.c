@@ -1,7 +1,7 @@
 /*
  * NATS with JetStream: the decoder's record, lines and payloads. Lines are read in nats_wire.c, core NATS is
  * in nats_core.c, JetStream's messages in nats_js.c, its API in nats_api.c, logins in nats_login.c, tables in
- * nats_pend.c, JSON in nats_json.c, what tells NATS from others in nats_probe.c.
+ * nats_pend.c, batches in nats_batch.c, JSON in nats_json.c, what tells NATS from others in nats_probe.c.
  *
  * What is linked as the same message. A publish and what a stream keeps: by the publish acknowledgement that
  * comes to the publish's reply subject (CONFIRM with stream and sequence; "duplicate" when the stream had it
@@ -12,11 +12,12 @@
  * What cannot be known. A core publish and its deliveries carry no id: subject, headers and body have to do,
  * and whether anybody was subscribed is not told. The same holds for a publish into a stream without a reply
  * subject. Deliveries of a consumer whose configuration was not seen are taken for explicitly acknowledged.
- * Streams of the same name in two accounts or domains of one server are not told apart. A purge by subject,
- * or one that keeps the newest, says only how many. A message that a stream drops (age, size, limits) is
- * dropped in silence. The API under another prefix than $JS.API or $JS.domain.API is taken for requests
- * between clients. NATS over WebSocket is not read; servers among themselves (routes, gateways, leaf nodes)
- * are recognised and give nothing.
+ * Streams of the same name in two accounts or domains of one server are not told apart. A purge that keeps
+ * the newest says only how many. A message that a stream drops (age, size, limits) is dropped in silence,
+ * until somebody asks which one it has first. Which consumers get what a subject transform renamed is not
+ * predicted. A fast batch tells only its last one's sequence. The API under another prefix than $JS.API or
+ * $JS.domain.API is known by its words. NATS over WebSocket is not read; servers among themselves (routes,
+ * gateways, leaf nodes) are recognised and give nothing.
  *
  * A message that lies whole in what parse() gets is told without a copy; otherwise its line and what is kept
  * of its payload are copied as they come, and nothing more than the payload limit.
@@ -604,7 +605,7 @@ const struct proto proto_nats = {
 	.id = PROTO_NATS,
 	.name = "nats",
 	.otel_name = "nats",
-	.words = {.channel = "subject", .log = "subject", .mid = "sequence"},
+	.words = {.channel = "subject", .log = "subject", .mid = "sequence", .inbox = "_INBOX"},
 	.probe = nats_probe,
 	.shared_new = nats_shared_new,
 	.shared_free = nats_shared_free,

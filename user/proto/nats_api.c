@@ -178,8 +178,8 @@ static enum ack_policy policy_of(struct span config)
 	return span_is(p, "\"explicit\"") ? ACK_EXPLICIT : ACK_UNKNOWN;
 }
 
-/* What of its stream it gets: subjects with a blank between them, none of which may hold one; ">" where there is
- * no filter, so that it gets all. Empty: they do not fit. */
+/* What of its stream it gets: subjects with a blank between them, none of which may hold one; ">" where there
+ * is no filter, so that it gets all. Empty: they do not fit. */
 static struct span filters(struct span config, char *buf, size_t n)
 {
 	struct span list = nats_json_get(config, "filter_subjects"), item;
@@ -280,8 +280,8 @@ static void each(struct nats *st, struct span list, void (*fn)(struct nats *, st
 		fn(st, item, true);
 }
 
-/* A purge up to a sequence, or of all that there was, as far as we know; of one subject, or all. One that keeps
- * the newest cannot be told by sequences. */
+/* A purge up to a sequence, or of all that there was, as far as we know; of one subject, or all. One that
+ * keeps the newest cannot be told by sequences. */
 static void purged(struct nats *st, const struct api_call *call, struct span stream)
 {
 	struct op op = nats_op(OP_DELETE, DEST_LOG);

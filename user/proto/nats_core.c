@@ -9,7 +9,45 @@
 
 /* --- envelopes --- */
 
-static void put_headers(struct buf *b, struct span block)
+/* Copies that the server makes say of what: a republished message in three headers, one out of a stream that
+ * another one has as its source in "STREAM SEQUENCE ...". A source of another domain has ':' in its name. */
+struct origin {
+	struct span stream, seq, subject;
+};
+
+static void read_origin(struct origin *o, struct span name, struct span value)
+{
+	const uint8_t *blank = value.n ? memchr(value.p, ' ', value.n) : NULL;
+
+	if (span_is(name, "Nats-Stream")) {
+		o->stream = value;
+	} else if (span_is(name, "Nats-Sequence")) {
+		o->seq = value;
+	} else if (span_is(name, "Nats-Subject")) {
+		o->subject = value;
+	} else if (span_is(name, "Nats-Stream-Source") && blank) {
+		o->stream = span_of(value.p, (size_t)(blank - value.p));
+		value = span_sub(value, o->stream.n + 1, SIZE_MAX);
+		blank = value.n ? memchr(value.p, ' ', value.n) : NULL;
+		o->seq = blank ? span_of(value.p, (size_t)(blank - value.p)) : value;
+		if (memchr(o->stream.p, ':', o->stream.n))
+			o->stream = SPAN_EMPTY;
+	}
+}
+
+static void put_origin(struct buf *b, const struct origin *o)
+{
+	uint64_t n;
+
+	if (!o->stream.n || !nats_decimal(o->seq, UINT64_MAX, &n))
+		return;
+	pairs_property(b, "source-log", o->stream);
+	pairs_property(b, "source-id", o->seq);
+	if (o->subject.n)
+		pairs_property(b, "source-exchange", o->subject);
+}
+
+static void put_headers(struct buf *b, struct span block, struct origin *o)
 {
 	struct span rest, name, value;
 	struct status status;
@@ -24,6 +62,7 @@ static void put_headers(struct buf *b, struct span block)
 	while (nats_header_next(&rest, &name, &value)) {
 		if (span_is(name, "Nats-Msg-Id"))
 			pairs_property(b, "message-id", value);
+		read_origin(o, name, value);
 		pairs_header(b, name, value);
 	}
 }
@@ -31,17 +70,22 @@ static void put_headers(struct buf *b, struct span block)
 struct span nats_envelope(struct nats *st, const struct nats_msg *m, const struct js_ack *ack)
 {
 	struct buf *b = &st->envelope;
+	struct origin o = {0};
 
 	pairs_begin(b);
 	if (ack) {
 		struct pair p = {.type = FIELD_TIME, .name = SPAN_LIT("timestamp")};
+		const struct js_stream *s = nats_stream(st->shared, st->opts.server, ack->stream, false);
 
 		p.value = ack->time;
 		pairs_add(b, &p);
+		if (s && s->mirror_n)
+			o = (struct origin){span_of(s->mirror, s->mirror_n), ack->seq, SPAN_EMPTY};
 	} else if (m->l->reply.n) {
 		pairs_property(b, "reply-to", m->l->reply);
 	}
-	put_headers(b, m->header);
+	put_headers(b, m->header, &o);
+	put_origin(b, &o);
 	if (!buf_ok(b)) {
 		buf_free(b);
 		*b = (struct buf){0};

@@ -16,11 +16,11 @@
 #define READERS_MAX   4096u       /* consumers that a connection reads for */
 #define PENDING_MAX   8192u       /* requests without a reply, deliveries without an acknowledgement */
 #define SHARED_MAX    16384u      /* consumers, and streams, of all servers */
-#define FILTER_MAX    512u /* bytes of a consumer's filter subjects */
-#define NAMES_MAX     512u  /* bytes of a stream's and a consumer's name: a server allows 255 for each */
-#define OKS_MAX       4096u /* lines that a verbose server has still to say +OK to */
-#define SENDS_MAX     32u   /* publishes that an error may be about */
-#define BATCHES_MAX   1024u /* that were begun and not ended, of all servers */
+#define FILTER_MAX    512u        /* bytes of a consumer's filter subjects */
+#define NAMES_MAX     512u       /* bytes of a stream's and a consumer's name: a server allows 255 for each */
+#define OKS_MAX       4096u      /* lines that a verbose server has still to say +OK to */
+#define SENDS_MAX     32u        /* publishes that an error may be about */
+#define BATCHES_MAX   1024u      /* that were begun and not ended, of all servers */
 #define BATCH_MAX     (1u << 14) /* messages of one: a server allows 1000 by default */
 
 /* --- shared --- */
@@ -56,7 +56,7 @@ struct js_batch {
 	bool fast, gaps;
 	struct {
 		uint64_t id, at; /* of the publish, its number within the batch */
-	} *sends;
+	} * sends;
 };
 
 struct nats_shared {

@@ -404,13 +404,15 @@ static bool api_tokens(struct span s, const char *pattern)
  * The API of another account, imported under a prefix of its own: "acme.js.CONSUMER.MSG.NEXT.S.C". Words that
  * another service may use, too, are left out.
  */
-bool nats_js_prefixed(struct span subject, struct span body, enum api *ret, struct span *stream, struct span *consumer)
+bool nats_js_prefixed(
+	struct span subject, struct span body, enum api *ret, struct span *stream, struct span *consumer)
 {
-	static const char *const calls[] = {"STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.INFO.*", "STREAM.DELETE.*",
-		"STREAM.PURGE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.*", "STREAM.NAMES", "STREAM.LIST",
-		"CONSUMER.CREATE.*.>", "CONSUMER.DURABLE.CREATE.*.*", "CONSUMER.INFO.*.*", "CONSUMER.NAMES.*",
-		"CONSUMER.LIST.*", "CONSUMER.DELETE.*.*", "CONSUMER.MSG.NEXT.*.*", "CONSUMER.PAUSE.*.*",
-		"CONSUMER.UNPIN.*.*", "CONSUMER.RESET.*.*", "DIRECT.GET.*.>"};
+	static const char *const calls[] = {"STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.INFO.*",
+		"STREAM.DELETE.*", "STREAM.PURGE.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.*",
+		"STREAM.NAMES", "STREAM.LIST", "CONSUMER.CREATE.*.>", "CONSUMER.DURABLE.CREATE.*.*",
+		"CONSUMER.INFO.*.*", "CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.DELETE.*.*",
+		"CONSUMER.MSG.NEXT.*.*", "CONSUMER.PAUSE.*.*", "CONSUMER.UNPIN.*.*", "CONSUMER.RESET.*.*",
+		"DIRECT.GET.*.>"};
 	struct span rest = subject, t;
 	uint64_t n;
 

@@ -83,6 +83,7 @@ struct proto_words {
 	const char *channel; /* DEST_CHANNEL: "channel" */
 	const char *mid;     /* the broker's own name for a message: "id" */
 	const char *settled; /* "acked" */
+	const char *inbox;   /* what names of places for replies begin with, which nobody reads: "_INBOX" */
 };
 
 struct proto {

@@ -92,7 +92,8 @@ static void ack_policies(void)
 		"4 SUBSCRIBE log ex=a.> q=C consumer=2 log=S no-ack\n"
 		"5 RECEIVE log ex=a.b q=C consumer=2 log=S mid=1 delivery=1 no-ack size=1 body=x" TIME "\n"
 		"6 SETTLE log q=C consumer=2 log=S mid=1 ref=5 auto\n"
-		"7 QDECLARE log ex=a b q=D log=S durable {durable_name=D} {ack_policy=all} {max_ack_pending=10}"
+		"7 QDECLARE log ex=a b q=D log=S durable {durable_name=D} {ack_policy=all} "
+		"{max_ack_pending=10}"
 		" {filter_subjects[0]=a} {filter_subjects[1]=b}\n"
 		"8 SUBSCRIBE log ex=a b q=D consumer=3 log=S code=10\n"
 		"9 RECEIVE log ex=a q=D consumer=3 log=S mid=7 delivery=1 size=1 body=y" TIME "\n"
@@ -199,31 +200,114 @@ static void prefixed(void)
 		PUB(PREFIXED "STREAM.INFO.S", ""), PUB("acme.CONSUMER.MSG.NEXT.S _INBOX.c.5", ""));
 }
 
-#define PART(id, n, more)                                                                                    \
-	"NATS/1.0\r\nNats-Batch-Id: " id "\r\nNats-Batch-Sequence: " n "\r\n" more "\r\n"
-#define HEADS(id, n)   " {header.Nats-Batch-Id=" id "} {header.Nats-Batch-Sequence=" n "}"
-#define COMMIT(how)    "Nats-Batch-Commit: " how "\r\n"
-#define ABANDONED(why) "{\"stream\":\"S\",\"batch\":\"v\",\"reason\":\"" why "\"}"
+#define PART(id, n, more) "NATS/1.0\r\nNats-Batch-Id: " id "\r\nNats-Batch-Sequence: " n "\r\n" more "\r\n"
+#define HEADS(id, n)      " {header.Nats-Batch-Id=" id "} {header.Nats-Batch-Sequence=" n "}"
+#define COMMIT(how)       "Nats-Batch-Commit: " how "\r\n"
+#define ABANDONED(why)    "{\"stream\":\"S\",\"batch\":\"v\",\"reason\":\"" why "\"}"
 
 /* All or none of a batch: the last one's acknowledgement is that of all. */
 static void atomic_batches(void)
 {
-	EXPECT(LOGIN INBOX
-		"3 SEND channel ex=a tx size=1 body=1 {reply-to=_INBOX.c.1}" HEADS("u", "1") "\n"
-		"4 SEND channel ex=b tx size=1 body=2" HEADS("u", "2") "\n"
-		"5 SEND channel ex=c tx size=1 body=3 {reply-to=_INBOX.c.2}" HEADS("u", "3")
-			" {header.Nats-Batch-Commit=1}\n"
-		"6 CONFIRM log log=S mid=7 ref=3\n"
-		"7 CONFIRM log log=S mid=8 ref=4\n"
-		"8 CONFIRM log log=S mid=9 ref=5\n"
-		"9 SEND channel ex=a tx size=1 body=4 {reply-to=_INBOX.c.3}" HEADS("v", "1") "\n"
-		"10 SEND channel ex=a tx size=1 body=5 {reply-to=_INBOX.c.4}" HEADS("w", "1") "\n"
-		"11 CONFIRM log log=S mid=10 ref=10\n"
-		"12 CONFIRM log log=S ref=9 text=batch abandoned: timeout negative by-broker\n"
-		"13 SEND channel ex=a tx size=1 body=7 {reply-to=_INBOX.c.6}" HEADS("x", "1") "\n"
-		"14 SEND channel ex=a tx size=1 body=8 {reply-to=_INBOX.c.7}" HEADS("x", "3") "\n"
-		"15 CONFIRM log log=S ref=13 code=10176 text=incomplete negative\n"
-		"16 CONFIRM log log=S ref=14 code=10176 text=incomplete negative\n",
+	EXPECT(LOGIN INBOX "3 SEND channel ex=a tx size=1 body=1 {reply-to=_INBOX.c.1}" HEADS("u",
+		       "1") "\n"
+			    "4 SEND channel ex=b tx size=1 body=2" HEADS("u",
+				    "2") "\n"
+					 "5 SEND channel ex=c tx size=1 body=3 {reply-to=_INBOX.c.2}" HEADS(
+						 "u",
+						 "3") " {header.Nats-Batch-Commit=1}\n"
+						      "6 CONFIRM log log=S mid=7 ref=3\n"
+						      "7 CONFIRM log log=S mid=8 ref=4\n"
+						      "8 CONFIRM log log=S mid=9 ref=5\n"
+						      "9 SEND channel ex=a tx size=1 body=4 "
+						      "{reply-to=_INBOX.c.3}" HEADS("v",
+							      "1") "\n"
+								   "10 SEND channel ex=a tx size=1 body=5 "
+								   "{reply-to=_INBOX.c.4}" HEADS("w",
+									   "1") "\n"
+										"11 CONFIRM log log=S mid=10 "
+										"ref=10\n"
+										"12 CONFIRM log log=S ref=9 "
+										"text=batch abandoned: "
+										"timeout negative by-broker\n"
+										"13 SEND channel ex=a tx "
+										"size=1 body=7 "
+										"{reply-to=_INBOX.c.6}" HEADS(
+											"x",
+											"1") "\n"
+											     "14 SEND "
+											     "channel ex=a "
+											     "tx size=1 "
+											     "body=8 "
+											     "{reply-to=_"
+											     "INBOX.c."
+											     "7}" HEADS("x",
+												     "3") "\n"
+													  "15"
+													  " C"
+													  "ON"
+													  "FI"
+													  "RM"
+													  " l"
+													  "og"
+													  " l"
+													  "og"
+													  "=S"
+													  " r"
+													  "ef"
+													  "=1"
+													  "3 "
+													  "co"
+													  "de"
+													  "=1"
+													  "01"
+													  "76"
+													  " t"
+													  "ex"
+													  "t="
+													  "in"
+													  "co"
+													  "mp"
+													  "le"
+													  "te"
+													  " n"
+													  "eg"
+													  "at"
+													  "iv"
+													  "e"
+													  "\n"
+													  "16"
+													  " C"
+													  "ON"
+													  "FI"
+													  "RM"
+													  " l"
+													  "og"
+													  " l"
+													  "og"
+													  "=S"
+													  " r"
+													  "ef"
+													  "=1"
+													  "4 "
+													  "co"
+													  "de"
+													  "=1"
+													  "01"
+													  "76"
+													  " t"
+													  "ex"
+													  "t="
+													  "in"
+													  "co"
+													  "mp"
+													  "le"
+													  "te"
+													  " n"
+													  "eg"
+													  "at"
+													  "iv"
+													  "e"
+													  "\n",
 		START, HPUB("a _INBOX.c.1", PART("u", "1", ""), "1"), MSG("_INBOX.c.1 1", ""),
 		HPUB("b", PART("u", "2", ""), "2"), HPUB("c _INBOX.c.2", PART("u", "3", COMMIT("1")), "3"),
 		MSG("_INBOX.c.2 1", "{\"stream\":\"S\",\"seq\":9,\"batch\":\"u\",\"count\":3}"),
@@ -243,20 +327,21 @@ static void atomic_batches(void)
 /* Of a fast batch the last one's sequence is told; one that may have gaps says nothing of the others. */
 static void fast_batches(void)
 {
-	EXPECT(LOGIN INBOX
-		"3 SEND channel ex=a size=1 body=1 {reply-to=_INBOX.c.u.2.fail.1.0.$FI}\n"
-		"4 SEND channel ex=a size=1 body=2 {reply-to=_INBOX.c.u.2.fail.2.2.$FI}\n"
-		"5 CONFIRM log log=S ref=3\n"
-		"6 CONFIRM log log=S mid=9 ref=4\n"
-		"7 SEND channel ex=a size=1 body=3 {reply-to=_INBOX.c.v.2.ok.1.0.$FI}\n",
+	EXPECT(LOGIN INBOX "3 SEND channel ex=a size=1 body=1 {reply-to=_INBOX.c.u.2.fail.1.0.$FI}\n"
+			   "4 SEND channel ex=a size=1 body=2 {reply-to=_INBOX.c.u.2.fail.2.2.$FI}\n"
+			   "5 CONFIRM log log=S ref=3\n"
+			   "6 CONFIRM log log=S mid=9 ref=4\n"
+			   "7 SEND channel ex=a size=1 body=3 {reply-to=_INBOX.c.v.2.ok.1.0.$FI}\n",
 		START, PUB("a _INBOX.c.u.2.fail.1.0.$FI", "1"),
 		MSG("_INBOX.c.u.2.fail.1.0.$FI 1", "{\"type\":\"ack\",\"seq\":0,\"msgs\":2}"),
 		PUB("a _INBOX.c.u.2.fail.2.2.$FI", "2"),
 		MSG("_INBOX.c.u.2.fail.2.2.$FI 1", "{\"type\":\"ack\",\"seq\":2,\"msgs\":2}"),
-		MSG("_INBOX.c.u.2.fail.2.2.$FI 1", "{\"stream\":\"S\",\"seq\":9,\"batch\":\"u\",\"count\":2}"),
+		MSG("_INBOX.c.u.2.fail.2.2.$FI 1",
+			"{\"stream\":\"S\",\"seq\":9,\"batch\":\"u\",\"count\":2}"),
 		PUB("a _INBOX.c.v.2.ok.1.0.$FI", "3"), PUB("a _INBOX.c.v.2.ok.3.3.$FI", ""),
 		MSG("_INBOX.c.v.2.ok.3.3.$FI 1", "{\"type\":\"gap\",\"last_seq\":2,\"seq\":3}"),
-		MSG("_INBOX.c.v.2.ok.3.3.$FI 1", "{\"stream\":\"S\",\"seq\":12,\"batch\":\"v\",\"count\":2}"));
+		MSG("_INBOX.c.v.2.ok.3.3.$FI 1",
+			"{\"stream\":\"S\",\"seq\":12,\"batch\":\"v\",\"count\":2}"));
 }
 
 static void advisories(void)
