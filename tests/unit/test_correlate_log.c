@@ -579,8 +579,7 @@ static void subjects(void)
 static uint64_t keep(struct bench *b, const char *subject, const char *body, const char *mid)
 {
 	uint64_t id = feed(b, 1, 1,
-		(struct op){
-			.kind = OP_SEND, .dest = DEST_CHANNEL, .exchange = S(subject), .body = S(body)});
+		(struct op){.kind = OP_SEND, .dest = DEST_CHANNEL, .exchange = S(subject), .body = S(body)});
 
 	if (mid)
 		feed(b, 1, 1,
