@@ -231,6 +231,51 @@ static void bytes_that_the_capture_lacks(void)
 		{8000, 'c', "A", 107, 500, NULL});
 }
 
+static void answers_come_behind_what_they_answer(void)
+{
+	static struct seg many[3000];
+	struct buf text;
+
+	/* captured the other way round */
+	CHECK_STREAM(">ask<yes>more<no", HANDSHAKE, {2, 's', "PA", 500, 103, "yes"},
+		{3, 'c', "PA", 103, 503, "more"}, {4, 's', "PA", 503, 107, "no"},
+		{5, 'c', "PA", 100, 500, "ask"});
+	/* a request that is not in the capture: what was said after it waits for the gap */
+	CHECK_STREAM(">one <1>[4]<2>three <3", HANDSHAKE, {2, 'c', "PA", 100, 500, "one "},
+		{3, 's', "PA", 500, 104, "1"}, {4, 's', "PA", 501, 108, "2"},
+		{5, 'c', "PA", 108, 502, "three "}, {6, 's', "PA", 502, 114, "3"},
+		{2000, 's', "A", 503, 114, NULL});
+	/* nothing comes after it */
+	CHECK_STREAM(">one >[4]<2<.", HANDSHAKE, {2, 'c', "PA", 100, 500, "one "},
+		{3, 's', "PA", 500, 108, "2"}, {4, 's', "FA", 501, 108, NULL}, {5, 'c', "FA", 108, 502, NULL},
+		{6, 's', "A", 502, 109, NULL});
+	/* a hole each: neither waits for the other for ever */
+	CHECK_STREAM(">[2]<[2]<z>c", HANDSHAKE, {2, 's', "PA", 502, 103, "z"}, {3, 'c', "PA", 102, 503, "c"},
+		{3000, 'c', "A", 103, 503, NULL});
+	/* the second hole has a second of its own */
+	CHECK_STREAM(">abc<1>def<2", HANDSHAKE, {2, 's', "PA", 500, 103, "1"},
+		{900, 'c', "PA", 100, 500, "abc"}, {901, 's', "PA", 501, 106, "2"},
+		{1500, 'c', "PA", 103, 501, "def"});
+	/* the number of a FIN is no byte, whether it was captured or not */
+	CHECK_STREAM(">ask<yesmore", HANDSHAKE, {2, 'c', "PA", 100, 500, "ask"},
+		{3, 'c', "FA", 103, 500, NULL}, {4, 's', "PA", 500, 104, "yes"},
+		{5, 's', "PA", 503, 104, "more"});
+	CHECK_STREAM(">ask<yesmore", HANDSHAKE, {2, 'c', "PA", 100, 500, "ask"},
+		{4, 's', "PA", 500, 104, "yes"}, {3000, 's', "PA", 503, 104, "more"});
+	/* more than is held back */
+	for (uint32_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = (struct seg){0, 's', "PA", 500 + i, 108, "x"};
+	text = stream_of(many, ARRAY_LEN(many));
+	CHECK_EQ(count(buf_cstr(&text), "x"), (int)ARRAY_LEN(many));
+	buf_free(&text);
+	many[0] = (struct seg){0, 'c', "PA", 100, 500, "ask"};
+	text = stream_of(many, ARRAY_LEN(many));
+	CHECK(!strncmp(buf_cstr(&text), ">ask", 4));
+	CHECK_EQ(count(buf_cstr(&text), "x"), (int)ARRAY_LEN(many) - 1);
+	CHECK_EQ(count(buf_cstr(&text), ">[5]"), 1);
+	buf_free(&text);
+}
+
 static void probes(void)
 {
 	/* a garbage byte below the next one, and none at all */
@@ -600,6 +645,7 @@ int main(void)
 {
 	RUN(order_and_repetition);
 	RUN(bytes_that_the_capture_lacks);
+	RUN(answers_come_behind_what_they_answer);
 	RUN(probes);
 	RUN(beginnings);
 	RUN(ends_of_connections);

@@ -9,6 +9,7 @@
 #include "base/timefmt.h"
 #include "capture/covered.h"
 #include "capture/defrag.h"
+#include "capture/held.h"
 
 #define FLOWS_MAX (1u << 18)        /* the oldest is given up beyond it */
 #define LINGER_NS NS_PER_SEC        /* so long after its end segments of a flow may still be missing */
@@ -33,8 +34,9 @@ struct way {
 	bool fin;    /* FIN or RST was seen */
 	bool ended;  /* by a FIN, which stands at `end` */
 	uint64_t begin, end;
-	uint64_t last;  /* highest position so far, for the upper half of the next one */
-	uint64_t acked; /* the other side has got all before it; 0 not known */
+	uint64_t last;   /* highest position so far, for the upper half of the next one */
+	uint64_t acked;  /* the other side has got all before it; 0 not known */
+	uint64_t waived; /* nothing that acknowledges no more than this is held back for it */
 	struct covered seen;
 };
 
@@ -46,6 +48,7 @@ struct flow {
 	bool role_known, opened, ending, by_peer, crossed;
 	bool gone; /* closed: only repetitions of its segments may come */
 	struct way way[2];
+	struct held_list held;
 	int64_t end_ns, missing_ns;
 };
 
@@ -101,6 +104,7 @@ static void flow_free(struct flows *f, struct flow *w)
 	list_del(&w->missing);
 	covered_free(&w->way[0].seen);
 	covered_free(&w->way[1].seen);
+	held_drop_all(&w->held);
 	f->n--;
 	free(w);
 }
@@ -133,17 +137,21 @@ static int tell_missing(struct flow *w, int side, bool closed, const struct sink
 
 	if (!y->seen.based || !w->opened)
 		return 0;
+	y->waived = limit;
 	/* The number that a FIN takes looks like a byte where the FIN itself was not captured. */
 	if (!y->ended && !y->seen.n && limit == y->seen.next + 1)
 		return 0;
 	while (!err && y->seen.next < limit) {
-		uint64_t end = covered_hole_end(&y->seen, limit), n = end - y->seen.next;
+		uint64_t end = covered_hole_end(&y->seen, held_next(&w->held, side, y->seen.next, limit));
+		uint64_t n = end - y->seen.next;
 		struct chunk c = {.endpoint = w->id,
 			.dir = side ? DIR_RX : DIR_TX,
 			.pos = y->seen.next,
 			.len = n < ACK_MAX ? (uint32_t)n : (uint32_t)ACK_MAX,
 			.ts_ns = ts_ns};
 
+		if (!n) /* it is held back */
+			break;
 		err = k->chunk(k->ctx, &c);
 		if (!err)
 			err = covered_add(&y->seen, c.pos, c.pos + c.len);
@@ -151,13 +159,58 @@ static int tell_missing(struct flow *w, int side, bool closed, const struct sink
 	return err;
 }
 
+static int give(struct flow *w, int side, const struct chunk *c, const struct sink *k)
+{
+	int err = covered_add(&w->way[side].seen, c->pos, c->pos + c->len);
+
+	return err ? err : k->chunk(k->ctx, c);
+}
+
+static bool comes_first(const struct flow *w, int side, uint64_t need)
+{
+	const struct way *peer = &w->way[!side];
+
+	return need <= peer->seen.next || need <= peer->waived;
+}
+
+static bool lacks_acked(const struct way *y)
+{
+	return y->acked > y->seen.next && !(y->ended && y->seen.next >= y->end);
+}
+
+/* What was held back and need not be any more. */
+static int release(struct flow *w, const struct sink *k)
+{
+	struct held *h;
+	int err = 0;
+
+	while (!err && (h = held_first(&w->held)) && comes_first(w, h->side, h->need)) {
+		err = give(w, h->side, &h->c, k);
+		held_drop(&w->held, h);
+	}
+	/* What is found missing from now on has its own time to come. */
+	if (!held_first(&w->held) && !lacks_acked(&w->way[0]) && !lacks_acked(&w->way[1]))
+		list_del(&w->missing);
+	return err;
+}
+
 static int tell_both_missing(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns)
 {
-	int err;
+	struct held *h;
+	int err = 0;
 
 	list_del(&w->missing);
-	err = tell_missing(w, 0, closed, k, ts_ns);
-	return err ? err : tell_missing(w, 1, closed, k, ts_ns);
+	while (!err && (h = held_first(&w->held))) {
+		err = tell_missing(w, !h->side, closed, k, ts_ns);
+		if (!err)
+			err = give(w, h->side, &h->c, k);
+		held_drop(&w->held, h);
+		if (!err)
+			err = release(w, k);
+	}
+	for (int side = 0; side < 2 && !err; side++)
+		err = tell_missing(w, side, closed, k, ts_ns);
+	return err;
 }
 
 static int check_missing(struct flows *f, const struct sink *k, int64_t ts_ns, int64_t before_ns)
@@ -266,6 +319,7 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 	w->addr[1] = addr_of(s, !from_src);
 	list_init(&w->list);
 	list_init(&w->missing);
+	held_init(&w->held);
 	err = map_put_ptr(&f->map, w->key, w);
 	if (err) {
 		free(w);
@@ -375,7 +429,47 @@ static bool is_keep_alive(const struct way *y, const struct segment *s)
 	return !y->seen.based || (y->acked && position(y, s->seq) < y->acked);
 }
 
-static int on_payload(struct flow *w, int side, const struct segment *s, const struct sink *k, int64_t ts_ns)
+/* The position in the other side's bytes before which all was there when @s was sent; 0 not known. */
+static uint64_t answers(const struct way *peer, const struct segment *s)
+{
+	uint64_t pos;
+
+	if ((s->flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !peer->seen.based)
+		return 0;
+	pos = position(peer, s->ack);
+	if ((int64_t)(pos - peer->last) > ACK_MAX)
+		return 0;
+	return peer->ended && pos > peer->end ? peer->end : pos;
+}
+
+static void wait_for_missing(struct flows *f, struct flow *w, int64_t ts_ns)
+{
+	if (!list_empty(&w->missing))
+		return;
+	w->missing_ns = ts_ns;
+	list_add_tail(&f->missing, &w->missing);
+}
+
+/* Bytes come to the sink behind those that they answer, which may still be on their way into the capture or
+ * never come. */
+static int give_in_turn(
+	struct flows *f, struct flow *w, int side, uint64_t need, const struct chunk *c, const struct sink *k)
+{
+	int err;
+
+	if (comes_first(w, side, need)) {
+		err = give(w, side, c, k);
+		return err ? err : release(w, k);
+	}
+	err = held_add(&w->held, side, need, c);
+	wait_for_missing(f, w, c->ts_ns);
+	if (!err && held_full(&w->held))
+		err = tell_both_missing(w, false, k, c->ts_ns);
+	return err;
+}
+
+static int on_payload(struct flows *f, struct flow *w, int side, const struct segment *s,
+	const struct sink *k, int64_t ts_ns)
 {
 	uint32_t seq = s->seq + !!(s->flags & TCP_SYN);
 	struct way *y = &w->way[side];
@@ -393,8 +487,9 @@ static int on_payload(struct flow *w, int side, const struct segment *s, const s
 	if (err)
 		return err;
 	c.pos = place(y, seq);
-	err = covered_add(&y->seen, c.pos, c.pos + c.len);
-	return err ? err : k->chunk(k->ctx, &c);
+	if (!y->seen.based)
+		err = covered_add(&y->seen, c.pos, c.pos);
+	return err ? err : give_in_turn(f, w, side, answers(&w->way[!side], s), &c, k);
 }
 
 /* What @side says it has got of the other's bytes. */
@@ -414,10 +509,8 @@ static void on_ack(struct flows *f, struct flow *w, int side, uint32_t ack, int6
 	y->acked = pos;
 	if (pos > y->last)
 		y->last = pos;
-	if (pos > y->seen.next && !(y->ended && y->seen.next >= y->end) && list_empty(&w->missing)) {
-		w->missing_ns = ts_ns;
-		list_add_tail(&f->missing, &w->missing);
-	}
+	if (lacks_acked(y))
+		wait_for_missing(f, w, ts_ns);
 }
 
 static void on_end(struct flows *f, struct flow *w, int side, const struct segment *s, int64_t ts_ns)
@@ -485,7 +578,7 @@ static int on_segment(struct flows *f, const struct sink *k, int64_t ts_ns, cons
 	if (s->flags & TCP_SYN)
 		on_syn(w, side, s);
 	if (s->len && !(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
-		err = on_payload(w, side, s, k, ts_ns);
+		err = on_payload(f, w, side, s, k, ts_ns);
 	if ((s->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
 		on_ack(f, w, side, s->ack, ts_ns);
 	if (!err && s->flags & (TCP_FIN | TCP_RST))

@@ -80,6 +80,10 @@ static int give(struct source *s, const struct sink *sink, int64_t ts, uint32_t 
 	/* Simple packet blocks have no time; 0 is that of what has not happened. */
 	if (!ts)
 		ts = 1;
+	if (data.n < size) {
+		s->cut_short.packets++;
+		s->cut_short.bytes += size - data.n;
+	}
 	err = flows_packet(s->flows, sink, ts, link, data, size);
 	s->last_ns = ts;
 	return err ? source_stopped(s, err, e) : 0;

@@ -68,6 +68,11 @@ int source_run_all(struct source *const *s, size_t n, const struct sink *sink, s
 	void *ctx, struct err *e);
 /* After that: 0, -EBADMSG, ... */
 int source_result(const struct source *s, struct err *e);
+/* Packets of a capture that were not recorded as a whole: a snapshot length. */
+struct source_short {
+	uint64_t packets, bytes; /* bytes: that are missing */
+};
+struct source_short source_short(const struct source *s);
 /* After running: the file ends in the middle of a record, whose beginning is at source_offset(). */
 bool source_was_cut(const struct source *s);
 uint64_t source_offset(const struct source *s);

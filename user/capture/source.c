@@ -231,6 +231,11 @@ int source_result(const struct source *s, struct err *e)
 	return s->result;
 }
 
+struct source_short source_short(const struct source *s)
+{
+	return s->cut_short;
+}
+
 bool source_was_cut(const struct source *s)
 {
 	return s->cut;

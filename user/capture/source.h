@@ -28,6 +28,7 @@ struct source {
 	struct flows *flows; /* captures: of the run, shared by those that are read as one */
 	uint64_t records;
 	int64_t last_ns; /* captures: time of the last packet */
+	struct source_short cut_short;
 	bool cut;
 	/* while it runs */
 	int64_t next_ns; /* of the packet that is due */

@@ -13,6 +13,7 @@
 #include "pipeline.h"
 
 #define PAYLOAD_MAX (1ull << 30)
+#define REASONS_MAX 4
 #define DRAIN_NS    (2 * NS_PER_SEC) /* so long after Ctrl-C what is still in a pipe is read */
 
 static const char help[] =
@@ -58,6 +59,7 @@ struct import {
 	struct coverage before, after; /* of the store */
 	uint64_t bytes;                /* read of them */
 	int64_t first_ns, last_ns, interrupted_mono;
+	struct loss_info unread[REASONS_MAX]; /* of captures, added up by reason */
 	struct bar bar;
 };
 
@@ -141,9 +143,16 @@ static int on_close(void *ctx, uint64_t endpoint, int64_t ts_ns, bool by_peer)
 
 static int on_loss(void *ctx, const struct loss_info *l)
 {
-	const struct sink *k = &((struct import *)ctx)->sink;
+	struct import *im = ctx;
+	size_t i = 0;
 
-	return k->loss(k->ctx, l);
+	/* Reasons are few, and each is one text. */
+	while (i < REASONS_MAX - 1 && im->unread[i].reason && im->unread[i].reason != l->reason)
+		i++;
+	im->unread[i].reason = l->reason;
+	im->unread[i].records += l->records;
+	im->unread[i].bytes += l->bytes;
+	return im->sink.loss(im->sink.ctx, l);
 }
 
 static int on_progress(void *ctx, const struct progress *p)
@@ -263,13 +272,43 @@ static void put_connections(struct buf *b, const struct pipeline_stats *p)
 		buf_printf(b, " · too short to tell %llu", (unsigned long long)p->conns_undecided);
 }
 
+static struct source_short all_short(const struct import *im)
+{
+	struct source_short all = {0};
+
+	for (size_t i = 0; i < im->files_n; i++) {
+		struct source_short s = source_short(im->files[i].source);
+
+		all.packets += s.packets;
+		all.bytes += s.bytes;
+	}
+	return all;
+}
+
+/* What kept packets from being read. */
+static void tell_unread(const struct import *im)
+{
+	struct source_short cut = all_short(im);
+	char n[40], size[40];
+
+	for (size_t i = 0; i < REASONS_MAX && im->files[0].info.capture; i++)
+		if (im->unread[i].records && im->unread[i].reason)
+			say(stdout, "  %s %s: %s\n", fmt_count(n, sizeof(n), im->unread[i].records),
+				im->unread[i].reason, fmt_size(size, sizeof(size), im->unread[i].bytes));
+	if (cut.packets)
+		say(stdout,
+			"  %s packets cut short by the capture's snapshot length, %s are not in it; tcpdump "
+			"-s 0 "
+			"takes them whole\n",
+			fmt_count(n, sizeof(n), cut.packets), fmt_size(size, sizeof(size), cut.bytes));
+}
+
 /* "dump.pcap (pcap, 26 kB over 2.3 s): 31 messages on 2 broker connections; nothing lost". What was lost and
  * how many messages came of it is asked of the store: the end of a file brings out the last of both. */
 static void tell_files(const struct import *im)
 {
 	const struct coverage *a = &im->after, *z = &im->before;
-	uint64_t lost = a->gap_bytes - z->gap_bytes + a->lost_bytes - z->lost_bytes;
-	uint64_t gaps = a->gaps - z->gaps + a->lost_records - z->lost_records;
+	uint64_t gaps = a->gaps - z->gaps, records = a->lost_records - z->lost_records;
 	char text[40];
 	struct buf b = {0};
 
@@ -282,13 +321,17 @@ static void tell_files(const struct import *im)
 	buf_puts(&b, " on ");
 	put_connections(&b, &im->stats);
 	if (gaps) {
-		buf_printf(&b, "; lost %s in ", fmt_size(text, sizeof(text), lost));
+		buf_printf(&b, "; lost %s in ", fmt_size(text, sizeof(text), a->gap_bytes - z->gap_bytes));
 		put_count(&b, gaps, "gap", "gaps");
-	} else {
+	} else if (records) {
+		buf_puts(&b, "; lost ");
+		put_count(&b, records, "record", "records");
+	} else if (!all_short(im).packets) {
 		buf_puts(&b, "; nothing lost");
 	}
 	say_line(stdout, &b);
 	buf_free(&b);
+	tell_unread(im);
 }
 
 /* "a.pcap0", "a.pcap0 and a.pcap1", "a.pcap0 and 7 more" */
@@ -318,6 +361,7 @@ static int import_files(struct import *im, struct file *files, size_t n, bool *g
 	im->files_n = n;
 	im->first_ns = im->last_ns = 0;
 	im->bytes = 0;
+	memset(im->unread, 0, sizeof(im->unread));
 	name_files(im);
 	err = begin_session(im, &p, &e);
 	if (err) {
