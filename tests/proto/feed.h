@@ -27,6 +27,7 @@ struct feed {
 	bool secret;      /* "hunter2" was seen in an operation */
 	bool quiet;       /* count operations, do not render */
 	uint64_t ops;
+	uint64_t not_understood[2]; /* bytes, as the decoder told */
 	struct buf sent; /* all that was fed to the server, if not quiet */
 	struct buf
 		secrets; /* by position: 0 no secret, 1 known as one with its byte or before, 2 known later */
@@ -176,7 +177,8 @@ static inline void feed_told_gap(void *ctx, enum flowdir d, uint64_t n, const ch
 {
 	struct feed *f = ctx;
 
-	(void)d;
+	f->bad |= !n || !reason;
+	f->not_understood[d] += n;
 	if (!f->quiet)
 		buf_printf(&f->log, "GAP %llu %s\n", (unsigned long long)n, reason);
 }
@@ -221,8 +223,8 @@ static inline bool feed_step(struct feed *f, enum flowdir d)
 			f->lost[d] = false;
 			f->needed[d] = 0;
 			again = f->held[d].n > 0;
-		} else if (n > f->p->resync_tail) {
-			feed_drop(f, d, n - f->p->resync_tail);
+		} else if (n > proto_resync_tail(f->p, d)) {
+			feed_drop(f, d, n - proto_resync_tail(f->p, d));
 		}
 	} else {
 		struct parse_result r = f->p->parse(f->st, d, f->pos[d], span_of(exact, n));

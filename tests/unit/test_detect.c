@@ -86,6 +86,8 @@ static struct parse_result toy_parse(void *st, enum flowdir d, uint64_t pos, str
 			return (struct parse_result){PARSE_ERROR, off, 0};
 		if (data.p[off + 2] == 'L')
 			return (struct parse_result){PARSE_LOST, off, 0};
+		if (data.p[off + 2] == 'U')
+			t->out.gap(t->out.ctx, d, n, "not understood");
 		toy_emit(t, d, d == TO_SERVER ? OP_SEND : OP_RECEIVE, pos + off, n,
 			span_sub(data, off + 2, n - 2));
 		off += n;
@@ -424,10 +426,59 @@ static void others_are_let_go(void)
 
 		begin(&r, only_toy, 1);
 		open_end(&r, ENDPOINT_CLIENT, from_start);
+		if (!from_start)
+			tx(&r, 0, filler, 2);
 		for (; !r.ignored && n < 1 << 20; n += 200)
 			rx(&r, n, filler, 2);
 		CHECK_STR(buf_cstr(&r.states), "unknown other ");
 		CHECK(from_start ? n > 16 << 10 && n < 21 << 10 : n > 63 << 10 && n < 81 << 10);
+		end(&r);
+	}
+}
+
+/* The answer to what was asked before we came may be large: it is no reason to let go, and it is counted. */
+static void only_one_side_speaks(void)
+{
+	struct rig r;
+	char filler[201];
+	uint64_t n = 0;
+
+	memset(filler, '.', 200);
+	filler[200] = 0;
+	begin(&r, only_toy, 1);
+	open_end(&r, ENDPOINT_CLIENT, false);
+	for (; n < 200 << 10; n += 200)
+		rx(&r, n, filler, 2);
+	CHECK_EQ(r.ignored, 0);
+	tx(&r, 0, "#3abc", 3);
+	rx(&r, n, "#2xy", 4);
+	CHECK_STR(buf_cstr(&r.states), "unknown decoded:toy ");
+	CHECK_STR(buf_cstr(&r.log), "send abc\nreceive xy\n");
+	CHECK_EQ(r.lost, n);
+	end(&r);
+}
+
+/* What is left where a recording ends, and what a decoder says that it did not understand. */
+static void the_rest_is_counted(void)
+{
+	for (int closes = 0; closes < 2; closes++) {
+		struct rig r;
+
+		begin(&r, only_toy, 1);
+		open_end(&r, ENDPOINT_CLIENT, true);
+		rx(&r, 0, "OK", 2);
+		tx(&r, 0, "TOY!#2Ux", 3);
+		CHECK_EQ(r.gaps, 1);
+		CHECK_EQ(r.lost, 4);
+		CHECK_STR(r.reason, "not understood");
+		rx(&r, 2, "?", 4);
+		CHECK_EQ(r.gaps, 1);
+		if (closes)
+			CHECK_EQ(streams__close(r.s, 1, 20 * NS_PER_MS, false), 0);
+		else
+			CHECK_EQ(streams__flush(r.s, 20 * NS_PER_MS), 0);
+		CHECK_EQ(r.gaps, 2);
+		CHECK_EQ(r.lost, 5);
 		end(&r);
 	}
 }
@@ -605,6 +656,8 @@ int main(void)
 	RUN(only_the_servers_end);
 	RUN(the_other_way_round);
 	RUN(others_are_let_go);
+	RUN(only_one_side_speaks);
+	RUN(the_rest_is_counted);
 	RUN(tls_is_told_apart);
 	RUN(a_wrong_guess_is_undone);
 	RUN(a_decoder_gives_up);

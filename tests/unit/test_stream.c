@@ -163,7 +163,7 @@ static void on_secret(void *ctx, uint64_t endpoint, enum dir d, uint64_t pos, ui
 static void begin(struct seen *o, enum policy policy, const struct stream_opts *opts)
 {
 	struct stream_ops ops = {
-		o, on_open, on_data, on_gap, on_close, on_forget, o, on_verdict, o, on_secret};
+		o, on_open, on_data, on_gap, NULL, on_close, on_forget, o, on_verdict, o, on_secret};
 
 	*o = (struct seen){.policy = policy};
 	o->s = streams__new(&ops, opts);

@@ -385,7 +385,7 @@ int log_settle(struct correlator *c, struct opctx *x)
 	struct queue *q;
 	int err;
 
-	if (x->op->settle == SETTLE_PROGRESS || !x->op->queue.n)
+	if (!x->op->queue.n)
 		return 0;
 	if (x->op->dest == DEST_LOG)
 		err = group_of(c, x, &q);
@@ -399,6 +399,11 @@ int log_settle(struct correlator *c, struct opctx *x)
 		cp = m ? copy_find(m, q) : NULL;
 		if (m && !cp)
 			cp = name_reader(c, x, m, q);
+		if (cp && x->op->settle == SETTLE_PROGRESS) {
+			x->m = m;
+			x->copy = cp;
+			return 0;
+		}
 		return cp ? settle_one(c, x, cp) : 0;
 	}
 	err = catch_up(c, x, q);

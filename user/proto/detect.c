@@ -11,7 +11,8 @@
 
 #define LIMIT_FROM_START (16u << 10)
 #define LIMIT_ATTACHED   (64u << 10)
-#define PROBE_EACH       4096 /* up to here each new byte is probed, beyond only a quarter more */
+#define LIMIT_ONE_SIDED  (64u << 20) /* attached, and only one of the two has said anything */
+#define PROBE_EACH       4096 /* of a direction: up to here each new byte is probed, beyond a quarter more */
 #define DEFAULT_PAYLOAD  (1u << 20)
 
 static const struct proto *const builtin[] = {
@@ -38,7 +39,8 @@ struct dconn {
 	void *st;
 	uint64_t excluded; /* by index: decoders that had it and found that it was not theirs */
 	bool from_start, emitted, consumed;
-	size_t probed; /* bytes of both directions at the last probe */
+	size_t probed[2]; /* bytes of each direction at the last probe */
+	size_t lead;      /* what one side said before the other one first did */
 	int64_t closing_ns;
 	int err; /* the first one of out.op() */
 	struct dflow {
@@ -150,6 +152,22 @@ static uint64_t on_emit(void *ctx, struct op *op)
 	return op->id;
 }
 
+static int report_gap(struct dconn *dc, enum flowdir d, uint64_t n, const char *reason)
+{
+	const struct detect_out *out = &dc->d->out;
+
+	return out->gap(out->ctx, dc->c, d, n, reason, dc->c->last_ns);
+}
+
+static void on_decoder_gap(void *ctx, enum flowdir d, uint64_t n, const char *reason)
+{
+	struct dconn *dc = ctx;
+	int err = dc->err ? 0 : report_gap(dc, d, n, reason);
+
+	if (err < 0)
+		dc->err = err;
+}
+
 static void on_secret(void *ctx, enum flowdir d, uint64_t pos, uint64_t n)
 {
 	struct dconn *dc = ctx;
@@ -186,22 +204,6 @@ static int give_up(struct dconn *dc, enum conn_state st)
 	dc->state = st;
 	stream_ignore(dc->d->streams, dc->c);
 	return say(dc);
-}
-
-static int report_gap(struct dconn *dc, enum flowdir d, uint64_t n, const char *reason)
-{
-	const struct detect_out *out = &dc->d->out;
-
-	return out->gap(out->ctx, dc->c, d, n, reason, dc->c->last_ns);
-}
-
-static void on_decoder_gap(void *ctx, enum flowdir d, uint64_t n, const char *reason)
-{
-	struct dconn *dc = ctx;
-	int err = report_gap(dc, d, n, reason);
-
-	if (err < 0 && !dc->err)
-		dc->err = err;
 }
 
 /* The same for every connection to one server. */
@@ -265,29 +267,54 @@ static int probe_all(struct dconn *dc, struct span to_server, struct span to_cli
 	return more ? 0 : give_up(dc, CONN_OTHER);
 }
 
-static size_t undecided_limit(const struct dconn *dc)
+static size_t undecided_limit(const struct dconn *dc, bool one_sided)
 {
 	if (dc->d->opts.undecided_limit)
 		return dc->d->opts.undecided_limit;
-	return dc->from_start ? LIMIT_FROM_START : LIMIT_ATTACHED;
+	if (dc->from_start)
+		return LIMIT_FROM_START;
+	return one_sided ? LIMIT_ONE_SIDED : LIMIT_ATTACHED + dc->lead;
 }
 
+static bool grown(size_t n, size_t before)
+{
+	if (n <= PROBE_EACH)
+		return n > before;
+	return n >= before + (n <= LIMIT_ATTACHED ? before / 4 : LIMIT_ATTACHED / 2);
+}
+
+/*
+ * On a connection that was there before, one side may say much before the other one says anything: the answer
+ * to what was asked before we came, or the rest of a large request. It proves nothing against a broker's, so
+ * it counts only from the other side's first word on; of much the newest bytes are looked at.
+ */
 static int decide(struct dconn *dc, enum flowdir d, struct span data)
 {
 	struct span s[2];
-	size_t total;
+	size_t total, limit;
+	bool one_sided;
 	int err;
 
 	s[d] = data;
 	s[!d] = stream_pending(dc->c, !d);
 	total = s[0].n + s[1].n;
-	if (total > PROBE_EACH && total < dc->probed + dc->probed / 4 && total <= undecided_limit(dc))
+	one_sided = !s[0].n || !s[1].n;
+	if (one_sided)
+		dc->lead = total;
+	limit = undecided_limit(dc, one_sided);
+	if (!grown(s[0].n, dc->probed[0]) && !grown(s[1].n, dc->probed[1]) && total <= limit)
 		return 0;
-	dc->probed = total;
 	if (looks_like_tls(s[0], dc->from_start) || looks_like_tls(s[1], dc->from_start))
 		return give_up(dc, CONN_ENCRYPTED);
+	for (int i = 0; i < 2; i++) {
+		dc->probed[i] = s[i].n;
+		if (!dc->from_start && s[i].n > LIMIT_ATTACHED)
+			s[i] = span_sub(s[i], s[i].n - LIMIT_ATTACHED, SIZE_MAX);
+	}
+	if (one_sided)
+		total += dc->flow[0].early + dc->flow[1].early;
 	err = probe_all(dc, s[TO_SERVER], s[TO_CLIENT]);
-	if (!err && dc->state == CONN_UNKNOWN && total > undecided_limit(dc))
+	if (!err && dc->state == CONN_UNKNOWN && total > limit)
 		err = give_up(dc, CONN_OTHER);
 	return err;
 }
@@ -318,7 +345,7 @@ static int disown(struct dconn *dc, struct span rest)
 	dc->st = NULL;
 	dc->p = NULL;
 	dc->state = CONN_UNKNOWN;
-	dc->probed = 0;
+	dc->probed[0] = dc->probed[1] = 0;
 	dc->from_start &= !dc->consumed;
 	return say(dc);
 }
@@ -347,10 +374,10 @@ static bool resync(struct dconn *dc, enum flowdir d, uint64_t pos, struct span d
 	struct dflow *f = &dc->flow[d];
 	struct span rest = span_sub(data, *off, SIZE_MAX);
 	int64_t r = next_frame(dc, d, pos + *off, rest);
-	size_t n = (size_t)r;
+	size_t n = (size_t)r, tail = proto_resync_tail(dc->p, d);
 
 	if (r < 0)
-		n = rest.n > dc->p->resync_tail ? rest.n - dc->p->resync_tail : 0;
+		n = rest.n > tail ? rest.n - tail : 0;
 	f->skipped += n;
 	*off += n;
 	return r >= 0;
@@ -448,7 +475,7 @@ static int on_gap(void *ctx, struct conn *c, enum flowdir d, uint64_t pos, uint6
 	if (dc->state == CONN_UNKNOWN) {
 		f->early += n;
 		dc->from_start = false;
-		dc->probed = 0;
+		dc->probed[0] = dc->probed[1] = 0;
 		return 0;
 	}
 	if (dc->state != CONN_DECODED)
@@ -462,6 +489,25 @@ static int on_gap(void *ctx, struct conn *c, enum flowdir d, uint64_t pos, uint6
 	return err ? err : dc->err;
 }
 
+/* Nothing more comes: what was skipped, and what still waited for the beginning of a frame. */
+static int report_rest(struct dconn *dc)
+{
+	int err = 0;
+
+	for (int d = 0; d < 2 && !err && dc->state == CONN_DECODED; d++) {
+		if (dc->flow[d].resync)
+			dc->flow[d].skipped += stream_pending(dc->c, d).n;
+		err = report_skipped(dc, d);
+	}
+	return err;
+}
+
+static int on_flush(void *ctx, struct conn *c)
+{
+	(void)ctx;
+	return report_rest(c->user);
+}
+
 static int on_close(void *ctx, struct conn *c, int64_t ts_ns, bool by_client)
 {
 	struct dconn *dc = c->user;
@@ -470,8 +516,7 @@ static int on_close(void *ctx, struct conn *c, int64_t ts_ns, bool by_client)
 	(void)ctx;
 	(void)by_client;
 	if (dc->state == CONN_DECODED) {
-		for (int d = 0; d < 2 && !err; d++)
-			err = report_skipped(dc, d);
+		err = report_rest(dc);
 		dc->closing_ns = ts_ns;
 		dc->p->closed(dc->st);
 		err = err ? err : dc->err;
@@ -499,6 +544,7 @@ void detect_stream_ops(struct detect *d, struct stream_ops *ret)
 		.open = on_open,
 		.data = on_data,
 		.gap = on_gap,
+		.flush = on_flush,
 		.close = on_close,
 		.forget = on_forget,
 	};

@@ -94,6 +94,13 @@ void kafka_message(struct kafka *st, struct op *op, const struct krecord *r)
 		op->flags |= OPF_TRUNCATED;
 }
 
+void kafka_lost(struct kafka *st, uint64_t n, const char *reason)
+{
+	st->stats.errors++;
+	if (st->out.gap)
+		st->out.gap(st->out.ctx, st->dir, n, reason);
+}
+
 /* --- requests that wait --- */
 
 static struct kreq *ring_at(struct kafka *st, uint32_t i)
@@ -236,6 +243,14 @@ static bool keeps(int key)
 	return false;
 }
 
+#define TOO_NEW "a version of the protocol that is newer than we know"
+
+/* Something about messages or groups, in request or response. */
+static bool says(int key)
+{
+	return key == K_PRODUCE || key == K_FETCH || keeps(key);
+}
+
 static void client_is(struct kafka *st, const struct khead *h)
 {
 	if (h->client.s.n && !span_eq(h->client.s, buf_span(&st->client))) {
@@ -256,8 +271,11 @@ static void request_work(struct kafka *st, struct kreq *r, const struct khead *h
 
 	if (!is_login(h->key))
 		kafka_logged_in(st);
-	if (!h->api->request || h->version > h->api->max)
+	if (!h->api->request || h->version > h->api->max) {
+		if (h->api->request && says(h->key))
+			kafka_lost(st, st->end - st->pos, TOO_NEW);
 		return;
+	}
 	if (h->key == K_PRODUCE)
 		kafka_produce(st, r, in);
 	else if (h->key == K_FETCH)
@@ -385,13 +403,17 @@ static void response(struct kafka *st, struct span frame, bool cut)
 	const struct kapi *api;
 
 	if (!r) {
-		/* Of a request before the connection was seen, or a bare token of a login. */
 		st->stats.skipped_bytes += frame.n;
+		/* A bare token of a login; or of a request before the connection was seen, or lost. */
+		if (!st->raw_sasl && !cut)
+			kafka_orphan(st, frame);
 		return;
 	}
 	api = kafka_api(r->key);
 	if (!r->skip && buf_ok(&r->kept) && api->response && r->version <= api->max)
 		response_work(st, r, span_of(in.p, kin_left(&in)), cut);
+	else if (r->version > api->max && says(r->key))
+		kafka_lost(st, st->end - st->pos, TOO_NEW);
 	ring_pop(st);
 }
 
@@ -454,6 +476,8 @@ static void kafka_gap(void *state, enum flowdir d, uint64_t pos, uint64_t n)
 	if (d == TO_SERVER)
 		headed(st);
 	st->partial_end[d] = 0;
+	if (d == TO_CLIENT)
+		st->from_middle = false;
 	/* Inside of one frame, whose end is known. */
 	if (n && st->skip[d].on && pos + n <= st->skip[d].end)
 		return;
@@ -461,36 +485,73 @@ static void kafka_gap(void *state, enum flowdir d, uint64_t pos, uint64_t n)
 	st->synced[d] = false;
 }
 
-static bool answers(struct kafka *st, struct span s)
+bool kafka_awaits(struct kafka *st, int32_t correlation)
 {
-	struct kin in = kin_of(s);
-	int64_t size = kin_int(&in, 4), correlation = kin_int(&in, 4);
-
-	if (in.bad || size < 4 || size > KAFKA_FRAME_MAX)
-		return false;
 	for (uint32_t i = 0; i < st->ring_n && i < 64; i++)
 		if (ring_at(st, i)->correlation == correlation)
 			return true;
 	return false;
 }
 
+int64_t kafka_asked_first(struct kafka *st)
+{
+	return st->ring_n ? ring_at(st, 0)->correlation : -1;
+}
+
+static bool answers(struct kafka *st, struct span s)
+{
+	struct kin in = kin_of(s);
+	int64_t size = kin_int(&in, 4), correlation = kin_int(&in, 4);
+
+	return !in.bad && size >= 4 && size <= KAFKA_FRAME_MAX && kafka_awaits(st, (int32_t)correlation);
+}
+
+/* Nothing but answers that are awaited, whole ones: more than chance. */
+static bool to_the_end(struct kafka *st, struct span s)
+{
+	while (s.n && answers(st, s)) {
+		struct kin in = kin_of(s);
+		uint64_t n = 4 + (uint64_t)kin_int(&in, 4);
+
+		if (n > s.n)
+			return false;
+		s = span_sub(s, (size_t)n, SIZE_MAX);
+	}
+	return !s.n;
+}
+
+/* Where the server's next frame begins, or -1. */
+static int64_t find_answer(struct kafka *st, uint64_t pos, struct span data)
+{
+	size_t i = st->searched > pos ? (size_t)(st->searched - pos) : 0;
+	enum kchain chain;
+
+	st->from_middle &= !pos;
+	chain = st->from_middle ? kafka_chain(st, data) : CHAIN_NO;
+	if (chain == CHAIN_HOLDS)
+		return 0;
+	st->from_middle = chain == CHAIN_MORE;
+	for (; i + 8 <= data.n; i++)
+		if (answers(st, span_sub(data, i, 8)) && (chain == CHAIN_NO || to_the_end(st, span_sub(data, i, SIZE_MAX))))
+			return (int64_t)i;
+	/* Not all again with each new byte: an answer does not come long before what it answers. */
+	if (data.n > RESYNC_TAIL)
+		st->searched = pos + data.n - RESYNC_TAIL;
+	return -1;
+}
+
 static int64_t kafka_resync(void *state, enum flowdir d, uint64_t pos, struct span data)
 {
 	struct kafka *st = state;
-	int64_t at = -1;
+	int64_t at;
 
-	(void)pos;
 	if (st->synced[d] || st->skip[d].on)
 		return 0;
-	if (d == TO_SERVER)
-		at = kafka_find_request(data);
-	else
-		for (size_t i = 0; i + 8 <= data.n && at < 0; i++)
-			if (answers(st, span_sub(data, i, 8)))
-				at = (int64_t)i;
+	at = d == TO_SERVER ? kafka_find_request(data) : find_answer(st, pos, data);
 	if (at < 0)
 		return -1;
 	st->stats.skipped_bytes += (uint64_t)at;
+	st->from_middle &= d == TO_SERVER;
 	st->synced[d] = true;
 	return at;
 }
@@ -646,6 +707,7 @@ static void *kafka_state_new(const struct proto_opts *opts, const struct proto_o
 	st->shared = opts->shared;
 	st->out = *out;
 	st->synced[TO_SERVER] = st->synced[TO_CLIENT] = from_start;
+	st->from_middle = !from_start;
 	return st;
 }
 
@@ -724,6 +786,7 @@ const struct proto proto_kafka = {
 	.parse = kafka_parse,
 	.resync = kafka_resync,
 	.resync_tail = RESYNC_TAIL,
+	.resync_tail_answers = KAFKA_ANSWER_MAX + SIZE_BYTES,
 	.gap = kafka_gap,
 	.closed = kafka_closed,
 	.fields = kafka_fields,

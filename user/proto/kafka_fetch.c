@@ -22,6 +22,7 @@ struct fetching {
 	const struct kitem *ranges;
 	size_t ranges_n;
 	bool share;
+	bool before; /* the request was not seen */
 	const struct kval *nameless; /* the topic's id, which has no name yet */
 };
 
@@ -242,7 +243,8 @@ static bool on_fetched(void *ctx, enum kevent e, const struct kval *v)
 	struct fetching *f = ctx;
 	uint64_t key, *at;
 
-	if (e == E_ABORTED && f->st->committed_only &&
+	/* Where the request was not seen: a broker tells them only to those who want what is committed. */
+	if (e == E_ABORTED && (f->st->committed_only || f->before) &&
 		f->aborted.n / sizeof(struct aborted_txn) < ABORTED_MAX) {
 		struct aborted_txn a = {v[S_PRODUCER].i, v[S_FIRST].i};
 
@@ -253,7 +255,7 @@ static bool on_fetched(void *ctx, enum kevent e, const struct kval *v)
 	partition_begins(f, v);
 	partition_error(f, (int)v[S_ERROR].i);
 	key = position_key(v);
-	at = map_get(&f->st->positions, key);
+	at = f->before ? NULL : map_get(&f->st->positions, key);
 	f->from = f->next = at ? (int64_t)*at : -1;
 	if (f->aborted.n)
 		qsort(f->aborted.p, f->aborted.n / sizeof(struct aborted_txn), sizeof(struct aborted_txn),
@@ -283,7 +285,7 @@ static void walk_response(struct kafka *st, const struct kreq *r, struct span bo
 	if (r->version >= api->flexible)
 		kin_skip_tags(&in);
 	if (!kafka_walk(api->response, r->version, r->version >= api->flexible, &in, v, fn, ctx) && !cut)
-		st->stats.errors++;
+		kafka_lost(st, body.n, "a response that does not read as what was asked for");
 }
 
 void kafka_fetched(struct kafka *st, struct kreq *r, struct span body, bool cut)
@@ -292,6 +294,15 @@ void kafka_fetched(struct kafka *st, struct kreq *r, struct span body, bool cut)
 	struct kval v[S_SLOTS];
 
 	walk_response(st, r, body, cut, on_fetched, &f, v);
+	fetching_done(&f);
+}
+
+void kafka_fetched_before(struct kafka *st, struct kreq *r, struct span body)
+{
+	struct fetching f = {.st = st, .r = r, .before = true};
+	struct kval v[S_SLOTS];
+
+	walk_response(st, r, body, false, on_fetched, &f, v);
 	fetching_done(&f);
 }
 
@@ -330,7 +341,7 @@ static void settle_range(struct fetching *f, const struct kitem *i)
 	char number[24];
 
 	op.kind = OP_SETTLE;
-	if (i->last < i->first || i->last - i->first >= RANGE_MAX) {
+	if (i->first < 0 || i->last < i->first || i->last - i->first >= RANGE_MAX) {
 		f->st->stats.errors++;
 		return;
 	}

@@ -137,7 +137,9 @@ void kafka_produce(struct kafka *st, struct kreq *r, struct kin *in)
 	struct kval v[S_SLOTS];
 	const struct kapi *api = kafka_api(r->key);
 
-	kafka_walk(api->request, r->version, r->version >= api->flexible, in, v, on_produce, &p);
+	if (!kafka_walk(api->request, r->version, r->version >= api->flexible, in, v, on_produce, &p) &&
+		!in->want_cut)
+		kafka_lost(st, st->end - st->pos, "a request that does not read as what it says it is");
 	/* Behind the array, for the response. */
 	r->text_n = (uint32_t)v[S_TXID].s.n;
 	buf_put_span(&r->kept, v[S_TXID].s);

@@ -20,6 +20,7 @@
 #define TXN_PARTS_MAX (1u << 20)   /* what they hold, together */
 #define SENT_MAX      65536u       /* batches of idempotent producers, for telling a retry */
 #define PLACES_MAX    65536u       /* confirmed batches, for finding out what an id is called */
+#define KAFKA_ANSWER_MAX (16u << 20) /* of an answer to an unseen request, held until it is whole */
 #define BIG_FRAME     (4u << 20)   /* larger frames are collected here instead of waiting for their end */
 #define BIG_TOTAL     (256u << 20) /* so much of them over all connections */
 
@@ -116,11 +117,12 @@ struct kafka {
 	enum flowdir dir;
 	uint64_t pos, end;
 
-	bool synced[2], started[2];
+	bool synced[2];
+	bool from_middle; /* of a connection that was there before: what the server says begins here */
+	uint64_t searched; /* in what the server says: no frame that answers begins before */
 	uint64_t at[2]; /* end of the last whole frame */
 	struct kskip skip[2];
-	uint64_t partial_pos[2], partial_end[2]; /* frame whose beginning was seen; end 0: none */
-	struct span partial[2];                  /* (only its length is used) */
+	uint64_t partial_end[2]; /* of a frame whose beginning was seen; 0: none */
 	struct khead partial_head;               /* of the client's, when partial_headed */
 	bool partial_headed;
 	struct buf big[2]; /* a large frame, so far; without its size */
@@ -189,6 +191,24 @@ void kafka_items_sort(struct kafka *st);
 /* The first item of @log, *ret_n of them. */
 struct kitem *kafka_items_of(struct kafka *st, uint64_t log, size_t *ret_n);
 
+/* Is an answer with this correlation id still to come? */
+bool kafka_awaits(struct kafka *st, int32_t correlation);
+/* The correlation id of the oldest request that waits; -1 none. */
+int64_t kafka_asked_first(struct kafka *st);
+/* @n bytes of the frame under work may have told something, and did not. */
+void kafka_lost(struct kafka *st, uint64_t n, const char *reason);
+
+/* kafka_orphan.c */
+enum kchain {
+	CHAIN_NO,   /* no frames */
+	CHAIN_MORE, /* frames so far, the last one is not whole */
+	CHAIN_HOLDS,
+};
+/* Is the beginning of @data, the first that a server said, the beginning of a frame? */
+enum kchain kafka_chain(struct kafka *st, struct span data);
+/* An answer to a request that was not seen; @frame: without its size. */
+void kafka_orphan(struct kafka *st, struct span frame);
+
 /* kafka_produce.c */
 void kafka_produce(struct kafka *st, struct kreq *r, struct kin *in);
 void kafka_produced(struct kafka *st, struct kreq *r, struct span body);
@@ -198,6 +218,8 @@ void kafka_init_producer(struct kafka *st, struct kreq *r, struct span body);
 /* kafka_fetch.c */
 void kafka_fetch(struct kafka *st, struct kreq *r, struct kin *in);
 void kafka_fetched(struct kafka *st, struct kreq *r, struct span body, bool cut);
+/* The answer to a request that was not seen: from which position it was asked for is not known. */
+void kafka_fetched_before(struct kafka *st, struct kreq *r, struct span body);
 void kafka_share_fetched(struct kafka *st, struct kreq *r, struct span body, bool cut);
 void kafka_share_acked(struct kafka *st, struct kreq *r, struct span body);
 

@@ -111,6 +111,7 @@ struct proto {
 	 * call again). A state made for the middle of a connection begins with PARSE_LOST, consumed 0. */
 	int64_t (*resync)(void *st, enum flowdir d, uint64_t pos, struct span data);
 	size_t resync_tail;
+	size_t resync_tail_answers; /* of what the server says, where more is to be kept; 0: the same */
 	/* @n bytes of direction @d were lost at @pos (0: unknown number). What was half read and cannot go on
 	 * is emitted as it is, marked OPF_GAP. resync() follows. */
 	void (*gap)(void *st, enum flowdir d, uint64_t pos, uint64_t n);
@@ -128,6 +129,11 @@ struct proto {
 	/* Counters for status and doctor: frames seen, messages, bytes skipped. */
 	void (*stats)(const void *st, struct proto_stats *ret);
 };
+
+static inline size_t proto_resync_tail(const struct proto *p, enum flowdir d)
+{
+	return d == TO_CLIENT && p->resync_tail_answers ? p->resync_tail_answers : p->resync_tail;
+}
 
 #define PROTO(id, name, num) extern const struct proto proto_##name;
 #include "proto/protos.def"

@@ -310,6 +310,8 @@ int streams__flush(struct streams *s, int64_t ts_ns)
 		struct cx *cx = list_entry(l, struct cx, lru);
 
 		err = cx_flush(cx);
+		if (!err && cx->announced && cx->state == CX_OPEN && s->ops.flush)
+			err = s->ops.flush(s->ops.ctx, &cx->c);
 		cx_trim(cx);
 	}
 	return err;

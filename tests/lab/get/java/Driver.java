@@ -18,21 +18,29 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.zip.CRC32;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.consumer.AcknowledgeType;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import redis.clients.jedis.AbstractTransaction;
 import redis.clients.jedis.BinaryJedisPubSub;
@@ -212,6 +220,13 @@ public class Driver {
 		}
 	}
 
+	private static List<List<String>> headersOf(ConsumerRecord<byte[], byte[]> r) {
+		List<List<String>> list = new ArrayList<>();
+		for (Header h : r.headers())
+			list.add(List.of(h.key(), text(h.value())));
+		return list;
+	}
+
 	private static void kafkaConsume() throws Exception {
 		Properties p = kafka("deserializer");
 		p.put("group.id", group);
@@ -240,11 +255,8 @@ public class Driver {
 				inTime("records");
 				ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(200));
 				for (ConsumerRecord<byte[], byte[]> r : records) {
-					List<List<String>> list = new ArrayList<>();
-					for (Header h : r.headers())
-						list.add(List.of(h.key(), text(h.value())));
 					message("recv", r.value(), place(r.topic(), r.partition(), r.offset(), "queue", queue, "key", text(r.key()),
-						"headers", list));
+						"headers", headersOf(r)));
 					got++;
 				}
 				if (records.isEmpty() || options.getOrDefault("settle", "ack").equals("none"))
@@ -255,6 +267,76 @@ public class Driver {
 					write("settle", place(tp.topic(), tp.partition(), of.get(of.size() - 1).offset() + 1, "queue", queue, "how",
 						"ack", "upto", true));
 				}
+			}
+		}
+	}
+
+	/** A share group begins at the end of its topics unless it is told otherwise. */
+	private static void shareFromBeginning() throws Exception {
+		Properties p = new Properties();
+		p.put("bootstrap.servers", options.get("server"));
+		try (Admin admin = Admin.create(p)) {
+			var entry = new ConfigEntry("share.auto.offset.reset", "earliest");
+			admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.GROUP, group),
+				List.of(new AlterConfigOp(entry, AlterConfigOp.OpType.SET)))).all().get();
+		}
+	}
+
+	/** How a record's first delivery ends; the next one is accepted, so that there is an end. */
+	private static String shareWay(ConsumerRecord<byte[], byte[]> r) {
+		String[] ways = options.getOrDefault("settle", "accept").split(",");
+		return r.deliveryCount().orElse((short) 0) == 1 ? ways[(int) (r.offset() % ways.length)] : "accept";
+	}
+
+	/** True when the record is done with. */
+	private static boolean shareSettle(KafkaShareConsumer<byte[], byte[]> consumer, ConsumerRecord<byte[], byte[]> r, String way)
+			throws Exception {
+		Map<String, Object> said = place(r.topic(), r.partition(), r.offset(), "queue", dest + "/" + group);
+		switch (way) {
+			case "release" -> consumer.acknowledge(r, AcknowledgeType.RELEASE);
+			case "reject" -> consumer.acknowledge(r, AcknowledgeType.REJECT);
+			case "renew" -> consumer.acknowledge(r, AcknowledgeType.RENEW);
+			case "implicit" -> { }
+			default -> consumer.acknowledge(r);
+		}
+		said.put("how", way.equals("release") ? "requeue" : way.equals("reject") ? "reject" : way.equals("renew") ? "progress" : "ack");
+		write("settle", said);
+		return !way.equals("release") && !way.equals("renew");
+	}
+
+	/** Ends also when nothing came for some seconds: how the members share it out is the broker's business. */
+	private static void shareConsume() throws Exception {
+		Properties p = kafka("deserializer");
+		boolean implicit = options.getOrDefault("settle", "").equals("implicit");
+		shareFromBeginning();
+		p.put("group.id", group);
+		p.put("share.acknowledgement.mode", implicit ? "implicit" : "explicit");
+		p.put("max.poll.records", "7");
+		Set<String> renewed = new HashSet<>();
+		try (KafkaShareConsumer<byte[], byte[]> consumer = new KafkaShareConsumer<>(p)) {
+			consumer.subscribe(List.of(dest));
+			for (int got = 0, idle = 0; got < n && idle < (got == 0 ? 75 : 20); idle++) {
+				inTime("records");
+				ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(200));
+				ready();
+				for (ConsumerRecord<byte[], byte[]> r : records) {
+					String name = r.partition() + "/" + r.offset();
+					idle = 0;
+					/* What was renewed comes out of the client once more, without having been fetched again. */
+					if (renewed.remove(name)) {
+						got += shareSettle(consumer, r, "accept") ? 1 : 0;
+						continue;
+					}
+					message("recv", r.value(), place(r.topic(), r.partition(), r.offset(), "queue", dest + "/" + group, "key",
+						text(r.key()), "headers", headersOf(r), "delivery", r.deliveryCount().orElse((short) 0)));
+					String way = shareWay(r);
+					got += shareSettle(consumer, r, way) ? 1 : 0;
+					if (way.equals("renew"))
+						renewed.add(name);
+				}
+				for (var failed : consumer.commitSync().entrySet())
+					if (failed.getValue().isPresent())
+						throw failed.getValue().get();
 			}
 		}
 	}
@@ -474,6 +556,8 @@ public class Driver {
 			case "kafka" -> {
 				if (produce)
 					kafkaProduce();
+				else if (mode.equals("share"))
+					shareConsume();
 				else
 					kafkaConsume();
 			}
