@@ -306,6 +306,8 @@ static void request(struct kafka *st, struct span frame, bool cut)
 		return;
 	}
 	client_is(st, &h);
+	st->asked = true;
+	kafka_orphans(st);
 	r = ring_new(st);
 	if (!r)
 		return;
@@ -734,6 +736,7 @@ static void kafka_state_free(void *state)
 	free(st->ring);
 	subs_free(st);
 	map_free(&st->positions);
+	buf_free(&st->before);
 	buf_free(&st->client);
 	buf_free(&st->user);
 	buf_free(&st->mechanism);
@@ -753,6 +756,7 @@ static void kafka_closed(void *state)
 	for (int d = 0; d < 2; d++)
 		if (st->big_size[d])
 			big_cut(st, d);
+	kafka_orphans(st);
 	st->dir = TO_CLIENT;
 	st->pos = st->end = st->at[TO_CLIENT];
 	kafka_subs_end(st, SPAN_EMPTY, true);

@@ -130,7 +130,7 @@ static bool reads_as(const struct kreq *r, struct span body, struct looking *l)
 	return l->partitions || (!v[S_SESSION].null && v[S_SESSION].i > 0 && !v[S_TOP_ERROR].i);
 }
 
-void kafka_orphan(struct kafka *st, struct span frame)
+static void look(struct kafka *st, struct span frame)
 {
 	struct kreq r = {.key = K_FETCH}, found = {.version = -1};
 	struct span body = span_sub(frame, 4, SIZE_MAX);
@@ -151,4 +151,42 @@ void kafka_orphan(struct kafka *st, struct span frame)
 		kafka_lost(st, 4 + frame.n, "answers a request that was not seen");
 	else if (best.batches)
 		kafka_fetched_before(st, &found, body);
+}
+
+void kafka_orphan(struct kafka *st, struct span frame)
+{
+	if (st->asked || st->before.n + 4 + frame.n > KAFKA_ANSWER_MAX + 4) {
+		look(st, frame);
+		return;
+	}
+	if (!st->before.n)
+		st->before_pos = st->pos;
+	for (int i = 24; i >= 0; i -= 8)
+		buf_putc(&st->before, (char)(frame.n >> i));
+	buf_put_span(&st->before, frame);
+}
+
+void kafka_orphans(struct kafka *st)
+{
+	struct span all = buf_span(&st->before);
+	enum flowdir dir = st->dir;
+	uint64_t pos = st->pos, end = st->end;
+
+	st->dir = TO_CLIENT;
+	st->pos = st->before_pos;
+	while (all.n && buf_ok(&st->before)) {
+		struct kin in = kin_of(all);
+		size_t n = (size_t)kin_int(&in, 4);
+
+		st->end = st->pos + 4 + n;
+		look(st, span_sub(all, 4, n));
+		st->pos = st->end;
+		all = span_sub(all, 4 + n, SIZE_MAX);
+	}
+	if (!buf_ok(&st->before))
+		kafka_lost(st, st->before.n, "answers a request that was not seen");
+	buf_free(&st->before);
+	st->dir = dir;
+	st->pos = pos;
+	st->end = end;
 }

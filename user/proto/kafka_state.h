@@ -125,6 +125,9 @@ struct kafka {
 	uint64_t partial_end[2]; /* of a frame whose beginning was seen; 0: none */
 	struct khead partial_head;               /* of the client's, when partial_headed */
 	bool partial_headed;
+	bool asked;             /* a request was seen */
+	struct buf before;      /* what the server said before that, whole frames */
+	uint64_t before_pos;
 	struct buf big[2]; /* a large frame, so far; without its size */
 	size_t big_size[2];
 	uint64_t big_pos[2];
@@ -206,8 +209,11 @@ enum kchain {
 };
 /* Is the beginning of @data, the first that a server said, the beginning of a frame? */
 enum kchain kafka_chain(struct kafka *st, struct span data);
-/* An answer to a request that was not seen; @frame: without its size. */
+/* An answer to a request that was not seen; @frame: without its size. It waits for the first request, which
+ * says whose connection this is. */
 void kafka_orphan(struct kafka *st, struct span frame);
+/* They do not wait any longer. */
+void kafka_orphans(struct kafka *st);
 
 /* kafka_produce.c */
 void kafka_produce(struct kafka *st, struct kreq *r, struct kin *in);

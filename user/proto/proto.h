@@ -8,7 +8,8 @@
  * message on the hot path (its own state may grow per channel, up to a cap). Errors are a status, never an
  * abort. The last byte of an operation that parse() emits (pos + len - 1 of its flowdir) lies in the span
  * under parse; its first byte may have been consumed long before (a body of many frames). Operations emitted
- * by gap() and closed() end at or before the last byte consumed; len is 0 when no byte of the wire stands for
+ * by gap() and closed(), and those of the direction that is not under parse (what waited for the other side
+ * to say whose it is), end at or before the last byte consumed; len is 0 when no byte of the wire stands for
  * them.
  */
 #ifndef EVTRACE_PROTO_PROTO_H

@@ -185,9 +185,9 @@ static struct end hears(struct span said, size_t step, bool heartbeat)
 	CHECK(!f.bad);
 	e.not_understood = f.not_understood[TO_CLIENT];
 	e.left = f.held[TO_CLIENT].n;
-	buf_put_span(&e.got.lines, buf_span(&f.log));
 	CHECK(!heartbeat || !f.lost[TO_CLIENT]);
 	feed_end(&f);
+	buf_put_span(&e.got.lines, buf_span(&f.log));
 	feed_free(&f);
 	buf_free(&ask_now);
 	buf_free(&answer_now);
@@ -211,6 +211,8 @@ static void each_layout(void)
 			CHECK(strstr(buf_cstr(&e.got.lines),
 				      versions[i] < 13 ? "log=orders-0" : "log=MDEyMzQ1Njc4OWFiY2RlZg-0") !=
 				NULL);
+			/* as soon as it is known whose connection it is */
+			CHECK_EQ(strstr(buf_cstr(&e.got.lines), " consumer=shop ") != NULL, step == 1);
 			CHECK_EQ(e.not_understood, 0);
 			CHECK_EQ(e.left, 0);
 			buf_free(&e.got.lines);
