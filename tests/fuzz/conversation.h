@@ -118,7 +118,7 @@ static inline int fuzz_conversation(const struct fuzzed *z, const uint8_t *data,
 {
 	struct proto_opts opts = {.payload_limit = FUZZ_LIMIT};
 	struct fuzz_run run = {.z = z};
-	struct proto_out out = {&run, fuzz_op, fuzz_secret, NULL};
+	struct proto_out out = {.ctx = &run, .emit = fuzz_op, .secret = fuzz_secret};
 	struct feed f[FUZZ_CONNS];
 	bool from_start, lost;
 	struct span s;

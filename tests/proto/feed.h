@@ -28,7 +28,7 @@ struct feed {
 	bool quiet;       /* count operations, do not render */
 	uint64_t ops;
 	uint64_t not_understood[2]; /* bytes, as the decoder told */
-	struct buf sent; /* all that was fed to the server, if not quiet */
+	struct buf sent;            /* all that was fed to the server, if not quiet */
 	struct buf
 		secrets; /* by position: 0 no secret, 1 known as one with its byte or before, 2 known later */
 	uint64_t begun;  /* position of the first byte that is being fed to the server */

@@ -534,7 +534,8 @@ static int64_t find_answer(struct kafka *st, uint64_t pos, struct span data)
 		return 0;
 	st->from_middle = chain == CHAIN_MORE;
 	for (; i + 8 <= data.n; i++)
-		if (answers(st, span_sub(data, i, 8)) && (chain == CHAIN_NO || to_the_end(st, span_sub(data, i, SIZE_MAX))))
+		if (answers(st, span_sub(data, i, 8)) &&
+			(chain == CHAIN_NO || to_the_end(st, span_sub(data, i, SIZE_MAX))))
 			return (int64_t)i;
 	/* Not all again with each new byte: an answer does not come long before what it answers. */
 	if (data.n > RESYNC_TAIL)

@@ -22,7 +22,7 @@ struct fetching {
 	const struct kitem *ranges;
 	size_t ranges_n;
 	bool share;
-	bool before; /* the request was not seen */
+	bool before;                 /* the request was not seen */
 	const struct kval *nameless; /* the topic's id, which has no name yet */
 };
 

@@ -8,21 +8,21 @@
 #include "proto/kafka_wire.h"
 #include "proto/pairs.h"
 
-#define REQUESTS_MAX  16384u       /* unanswered ones, per connection */
-#define KEPT_MAX      (8u << 20)   /* bytes of unanswered requests, per connection */
-#define POSITIONS_MAX 65536u       /* partitions of a fetch session */
-#define SUBS_MAX      1024u        /* (group, topic) of a connection */
-#define RANGE_MAX     65536        /* offsets in one range that is acknowledged */
-#define TOPICS_MAX    65536u       /* ids with a name */
-#define CLUSTERS_MAX  4096u        /* servers that told which others there are */
-#define ADDRESSES_MAX 4096u        /* bytes of their addresses */
-#define TXNS_MAX      4096u        /* open transactions */
-#define TXN_PARTS_MAX (1u << 20)   /* what they hold, together */
-#define SENT_MAX      65536u       /* batches of idempotent producers, for telling a retry */
-#define PLACES_MAX    65536u       /* confirmed batches, for finding out what an id is called */
-#define KAFKA_ANSWER_MAX (16u << 20) /* of an answer to an unseen request, held until it is whole */
-#define BIG_FRAME     (4u << 20)   /* larger frames are collected here instead of waiting for their end */
-#define BIG_TOTAL     (256u << 20) /* so much of them over all connections */
+#define REQUESTS_MAX     16384u       /* unanswered ones, per connection */
+#define KEPT_MAX         (8u << 20)   /* bytes of unanswered requests, per connection */
+#define POSITIONS_MAX    65536u       /* partitions of a fetch session */
+#define SUBS_MAX         1024u        /* (group, topic) of a connection */
+#define RANGE_MAX        65536        /* offsets in one range that is acknowledged */
+#define TOPICS_MAX       65536u       /* ids with a name */
+#define CLUSTERS_MAX     4096u        /* servers that told which others there are */
+#define ADDRESSES_MAX    4096u        /* bytes of their addresses */
+#define TXNS_MAX         4096u        /* open transactions */
+#define TXN_PARTS_MAX    (1u << 20)   /* what they hold, together */
+#define SENT_MAX         65536u       /* batches of idempotent producers, for telling a retry */
+#define PLACES_MAX       65536u       /* confirmed batches, for finding out what an id is called */
+#define KAFKA_ANSWER_MAX (16u << 20)  /* of an answer to an unseen request, held until it is whole */
+#define BIG_FRAME        (4u << 20)   /* larger frames are collected here instead of waiting for their end */
+#define BIG_TOTAL        (256u << 20) /* so much of them over all connections */
 
 /* A batch that was sent: operations `first` ..= `first` + `n` - 1. In request order. */
 struct produced {
@@ -118,15 +118,15 @@ struct kafka {
 	uint64_t pos, end;
 
 	bool synced[2];
-	bool from_middle; /* of a connection that was there before: what the server says begins here */
+	bool from_middle;  /* of a connection that was there before: what the server says begins here */
 	uint64_t searched; /* in what the server says: no frame that answers begins before */
-	uint64_t at[2]; /* end of the last whole frame */
+	uint64_t at[2];    /* end of the last whole frame */
 	struct kskip skip[2];
-	uint64_t partial_end[2]; /* of a frame whose beginning was seen; 0: none */
-	struct khead partial_head;               /* of the client's, when partial_headed */
+	uint64_t partial_end[2];   /* of a frame whose beginning was seen; 0: none */
+	struct khead partial_head; /* of the client's, when partial_headed */
 	bool partial_headed;
-	bool asked;             /* a request was seen */
-	struct buf before;      /* what the server said before that, whole frames */
+	bool asked;        /* a request was seen */
+	struct buf before; /* what the server said before that, whole frames */
 	uint64_t before_pos;
 	struct buf big[2]; /* a large frame, so far; without its size */
 	size_t big_size[2];

@@ -67,8 +67,8 @@ struct stream_ops {
 	/* @n bytes are missing at @pos (or were dropped there, unconsumed, because the buffer's budget was
 	 * spent); what was offered and not consumed before has been discarded. @reason is borrowed. */
 	int (*gap)(void *ctx, struct conn *c, enum flowdir d, uint64_t pos, uint64_t n, const char *reason);
-	/* The source ends, the connection may not: what was not consumed will not be offered again. NULL: nobody
-	 * cares. */
+	/* The source ends, the connection may not: what was not consumed will not be offered again. NULL:
+	 * nobody cares. */
 	int (*flush)(void *ctx, struct conn *c);
 	int (*close)(void *ctx, struct conn *c, int64_t ts_ns, bool by_client);
 	/* The connection is forgotten after this; free c->user. */

@@ -142,11 +142,11 @@ static void one_record(struct buf *b)
 static void fetch_answer(struct buf *b, int version, int correlation, struct span records)
 {
 	if (version >= 13)
-		answer(b, correlation, "tlhluiulhLLLulCttt", 0, 0, 1, 2, ID, 2, 0, 0, 900LL, 900LL, 0LL, 1, -1,
-			records);
-	else if (version == 12)
-		answer(b, correlation, "tlhluculhLLLulCttt", 0, 0, 1, 2, "orders", 2, 0, 0, 900LL, 900LL, 0LL, 1,
+		answer(b, correlation, "tlhluiulhLLLulCttt", 0, 0, 1, 2, ID, 2, 0, 0, 900LL, 900LL, 0LL, 1,
 			-1, records);
+	else if (version == 12)
+		answer(b, correlation, "tlhluculhLLLulCttt", 0, 0, 1, 2, "orders", 2, 0, 0, 900LL, 900LL, 0LL,
+			1, -1, records);
 	else if (version >= 4)
 		answer(b, correlation, "llsllhLLlB", 0, 1, "orders", 1, 0, 0, 900LL, 900LL, 0, records);
 	else if (version >= 1)
@@ -171,7 +171,8 @@ static struct end hears(struct span said, size_t step, bool heartbeat)
 	feed_begin(&f, &proto_kafka, false, 0);
 	proto_kafka.state_free(f.st);
 	f.lost[0] = f.lost[1] = true;
-	f.st = proto_kafka.state_new(&f.opts, &(struct proto_out){&f, feed_emit, feed_secret, feed_told_gap}, false);
+	f.st = proto_kafka.state_new(
+		&f.opts, &(struct proto_out){&f, feed_emit, feed_secret, feed_told_gap}, false);
 	for (size_t at = 0; at < said.n; at += step)
 		feed_bytes(&f, TO_CLIENT, span_sub(said, at, step));
 	if (heartbeat) {
@@ -248,8 +249,8 @@ static void counted(void)
 	b[1].p[3]++;
 	buf_putc(&b[1], 0);
 	answer(&b[2], 8, "tucuulhLLLuttlt", 2, "orders", 2, 0, 0, 300LL, -1LL, 0LL, 1, 0); /* of a Produce */
-	answer(&b[3], 8, "lhlsssl", 0, 0, 3, "range", "leader", "member", 0);              /* of a JoinGroup */
-	answer(&b[4], 8, "h", 25);                                                         /* of a Heartbeat */
+	answer(&b[3], 8, "lhlsssl", 0, 0, 3, "range", "leader", "member", 0); /* of a JoinGroup */
+	answer(&b[4], 8, "h", 25);                                            /* of a Heartbeat */
 	for (size_t i = 0; i < ARRAY_LEN(b); i++) {
 		struct end e = hears(buf_span(&b[i]), SIZE_MAX, true);
 

@@ -318,7 +318,8 @@ public class Driver {
 			for (int got = 0, idle = 0; got < n && idle < (got == 0 ? 75 : 20); idle++) {
 				inTime("records");
 				ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(200));
-				ready();
+				if (got >= warm)
+					ready();
 				for (ConsumerRecord<byte[], byte[]> r : records) {
 					String name = r.partition() + "/" + r.offset();
 					idle = 0;
