@@ -23,9 +23,16 @@ static __always_inline __u32 tcp_tx_pos(__u64 sk)
 	return LOAD(struct tcp_sock, (void *)sk, write_seq);
 }
 
+/* tcp_recvmsg() that comes to the FIN counts the number which that takes, too; tcp_fin() has set SOCK_DONE.
+ */
 static __always_inline __u32 tcp_rx_pos(__u64 sk)
 {
-	return LOAD(struct tcp_sock, (void *)sk, copied_seq);
+	__u32 pos = LOAD(struct tcp_sock, (void *)sk, copied_seq);
+
+	if (LOAD(struct sock, (void *)sk, __sk_common.skc_flags) >> SOCK_DONE & 1 &&
+		pos == LOAD(struct tcp_sock, (void *)sk, rcv_nxt))
+		pos--;
+	return pos;
 }
 
 static __always_inline __u64 sk_ino(struct sock *sk)

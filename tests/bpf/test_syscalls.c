@@ -317,6 +317,14 @@ static void how_it_ends(void)
 	}
 }
 
+/* The number that TCP's FIN takes is no byte. */
+static void last_bytes_and_the_end(void)
+{
+	xfer_case("last tcp4");
+	xfer_case("last tcp6");
+	xfer_case("last unix");
+}
+
 static void threads_and_connections(void)
 {
 	if (run_work(&defaults, "threads", true)) {
@@ -482,6 +490,7 @@ int main(void)
 	RUN(nonblocking_connect);
 	RUN(attach_after_connect);
 	RUN(how_it_ends);
+	RUN(last_bytes_and_the_end);
 	RUN(threads_and_connections);
 	RUN(verdict_drops);
 	RUN(forgotten_connections);

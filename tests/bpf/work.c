@@ -511,6 +511,25 @@ static void ends(char **arg)
 	phase();
 }
 
+/* last KIND: its reader comes late, and gets the last bytes and the end of the stream in one call. */
+static void last(char **arg)
+{
+	struct end client, server;
+	uint8_t p[4096];
+
+	open_pair(arg[0], &client, &server);
+	send_bytes(&client, RW, 1000, 500);
+	need(!shutdown(client.fd, SHUT_WR), "shutdown");
+	need(poll(&(struct pollfd){.fd = server.fd, .events = POLLRDHUP}, 1, 5000) == 1, "poll");
+	receive_bytes(&server, RW, 100, 100);
+	need(read(server.fd, p, sizeof(p)) == 900, "the rest");
+	for (size_t i = 0; i < 900; i++)
+		need(p[i] == pattern(server.rx_id, server.rx + i), "what was received");
+	server.rx += 900;
+	need(read(server.fd, p, 1) == 0, "eof");
+	close_pair(&client, &server);
+}
+
 /* Three rounds of the same, with the judge between them. */
 static void rounds(char **arg)
 {
@@ -596,6 +615,7 @@ static const struct {
 	{"nonblocking", nonblocking},
 	{"file", file},
 	{"ends", ends},
+	{"last", last},
 	{"rounds", rounds},
 	{"ports", ports},
 	{"speed", speed},
