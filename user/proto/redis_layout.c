@@ -6,7 +6,7 @@
  *   is noted in the hash "unacked" under its delivery tag, and acknowledged by its removal from there; a
  *   message that was not noted before the next is asked for was taken without acknowledgement.
  * - Sidekiq: a JSON object with `class` and `jid`.
- * - RQ: the id of a job, which is a hash of its own (redis_script.c keeps what was written to it).
+ * - RQ: the id of a job, see redis_rq.c.
  */
 #include "proto/redis_state.h"
 
@@ -37,6 +37,10 @@ static struct span base_name(struct span list, struct span *ret_priority)
 	return span_of(list.p, (size_t)(at - list.p));
 }
 
+/* Of Celery's headers: what says whose child a task is, and when it is to be done. Over AMQP all are headers.
+ */
+static const char *const handed_on[] = {"root_id", "parent_id", "retries", "eta", "expires"};
+
 static bool kombu(struct redis *st, struct op *op, struct span properties, struct layout *ret)
 {
 	struct span headers = member(op->body, "headers"), id = member(headers, "id");
@@ -50,6 +54,12 @@ static bool kombu(struct redis *st, struct op *op, struct span properties, struc
 	property(st, "correlation-id", correlation);
 	property(st, "reply-to", member(properties, "reply_to"));
 	property(st, "content-type", member(op->body, "content-type"));
+	for (size_t i = 0; i < ARRAY_LEN(handed_on); i++) {
+		struct span v = member(headers, handed_on[i]);
+
+		if (v.n)
+			pairs_header(&st->env, span_str(handed_on[i]), v);
+	}
 	if (span_is(member(headers, "redelivered"), "true"))
 		op->flags |= op->kind == OP_RECEIVE ? OPF_REDELIVERED : 0;
 	return true;
@@ -74,8 +84,9 @@ bool redis_is_schedule(struct span key, struct span m)
 {
 	size_t n = m.n;
 
-	/* RQ's and BullMQ's hold ids, Celery's unacked_index tags: what they are about has been told. */
-	(void)key;
+	/* BullMQ's hold ids, Celery's unacked_index tags: what they are about has been told. */
+	if (redis_job_registry(key))
+		return true;
 	return n > 2 && m.p[0] == '{' && m.p[n - 1] == '}';
 }
 

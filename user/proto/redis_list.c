@@ -97,7 +97,7 @@ static void del(struct redis *st, uint8_t flags)
 	bool any = false;
 
 	for (uint32_t i = 1, n = redis_args(st); i < n; i++)
-		if (redis_queue_kind(st, st->db, redis_arg(st, i))) {
+		if (redis_queue_kind(st, st->db, redis_arg(st, i)) || redis_job_open(st, redis_arg(st, i))) {
 			if (!any && !pend_open(st, RC_DEL, flags))
 				return;
 			any = true;
@@ -210,6 +210,7 @@ static void popped(struct redis *st, const struct answer *a, struct span list, c
 	uint64_t open = recent_take(&st->shared->moved, place_hash(st, a, list, e)), ref;
 	struct layout l;
 	struct op op;
+	bool job;
 
 	if (!resp_is_text(e))
 		return;
@@ -220,11 +221,14 @@ static void popped(struct redis *st, const struct answer *a, struct span list, c
 		return;
 	redis_queue_is(st, a->h.db, list, QUEUE_LIST | QUEUE_POPPED);
 	op = receive_op(st, a, list, e, &l);
-	if (!l.tag.n)
+	job = redis_job_list(list);
+	if (!l.tag.n && !job)
 		op.flags |= OPF_NO_ACK;
 	ref = redis_emit(st, &op);
 	if (l.tag.n)
 		redis_kombu_taken(st, a->h.db, l.tag, ref);
+	else if (job)
+		redis_job_taken(st, a->h.db, resp_text(&st->r[TO_CLIENT], e), ref);
 	else
 		settle(st, a, ref, op.queue, SETTLE_AUTO);
 }
@@ -308,6 +312,10 @@ static void move_reply(struct redis *st, const struct answer *a, const struct no
 	redis_queue_is(st, a->h.db, src, QUEUE_LIST);
 	op = receive_op(st, a, src, e, &l);
 	ref = redis_emit(st, &op);
+	if (redis_job_list(src)) {
+		redis_job_taken(st, a->h.db, resp_text(&st->r[TO_CLIENT], e), ref);
+		return;
+	}
 	if (redis_queue_kind(st, a->h.db, dst) & QUEUE_POPPED) {
 		settle(st, a, ref, op.queue, SETTLE_AUTO);
 		sent_on(st, a, dst, e);
@@ -350,7 +358,11 @@ static void purge_reply(struct redis *st, const struct answer *a, const struct n
 		return;
 	while (answer_next(&rest, &key)) {
 		bool stream = redis_queue_kind(st, a->h.db, key) & QUEUE_STREAM;
-		struct op op = redis_op(st, stream ? OP_EXCHANGE_DELETE : OP_QUEUE_PURGE, a->h.db);
+		struct op op;
+
+		if (redis_job_deleted(st, a, key))
+			continue;
+		op = redis_op(st, stream ? OP_EXCHANGE_DELETE : OP_QUEUE_PURGE, a->h.db);
 
 		op.flags = a->h.flags & PEND_TX ? OPF_TX : 0;
 		if (stream) {

@@ -62,7 +62,7 @@ static void refused(struct redis *st, const struct answer *a, struct span text)
 		if (cmd == RC_PUBLISH || cmd == RC_SPUBLISH)
 			b.h.db = -1;
 		redis_confirm_all(st, &b, OPF_NEGATIVE | OPF_TX, text);
-	} else if (cmd == RC_EVAL) {
+	} else if (cmd == RC_EVAL || cmd == RC_HSET) {
 		redis_script_reply(st, a, NULL);
 	}
 }

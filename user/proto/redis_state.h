@@ -97,7 +97,7 @@ struct sub {
 
 /* What connections of one server learn for each other; rows of all servers in the same tables. */
 struct redis_shared {
-	struct recent moved;  /* (list, element) -> the receive that moved it there */
+	struct recent moved;  /* (list, element) or job -> the receive that moved it there */
 	struct recent kombu;  /* delivery tag -> the receive, and KOMBU_* */
 	struct recent queues; /* name -> QUEUE_* */
 	struct recent jobs;   /* key of a job's hash -> struct job's index + 1 */
@@ -253,7 +253,7 @@ struct layout {
 void redis_layout(struct redis *st, int32_t db, struct span list, struct op *op, struct layout *ret);
 /* One more property for the envelope that redis_layout() made, or did not. */
 void redis_property(struct redis *st, struct op *op, const char *name, struct span value);
-/* A sorted set that Sidekiq has, or a member that is a JSON object. */
+/* A registry of RQ's, or a member that is a JSON object. */
 bool redis_is_schedule(struct span key, struct span member);
 /* kombu: the receive @ref took a message that may be settled by tag; what was taken before and never was
  * noted down as unacknowledged was settled by being taken. */
@@ -262,8 +262,22 @@ void redis_kombu_flush(struct redis *st);
 /* Its hash "unacked" is written (HSET), read (HGET), and @tag was removed from it. */
 void redis_kombu_note(struct redis *st, enum rcmd cmd, struct span tag);
 void redis_kombu_gone(struct redis *st, const struct answer *a, struct span tag);
-/* RQ: the element of @op is the id of a job; adds what is known of it, and the id as `mid`. */
+
+/* --- redis_rq.c --- */
+/* The element of @op is the id of a job; adds what is known of it, and the id as `mid`. */
 bool redis_job_find(struct redis *st, int32_t db, struct span list, struct op *op);
+/* A queue of its jobs. Who takes one out of it settles it when the job's status says so. */
+bool redis_job_list(struct span list);
+void redis_job_taken(struct redis *st, int32_t db, struct span id, uint64_t ref);
+/* Where jobs that nobody works on are: in a registry, by id. */
+bool redis_job_registry(struct span key);
+/* The job goes into a registry before it was said what it is: told when it is. */
+bool redis_job_early(struct redis *st, struct span registry, struct span score, struct span id);
+/* Its hash is written, or deleted. */
+void redis_job_written(struct redis *st, uint8_t flags);
+void redis_job_reply(struct redis *st, const struct answer *a, const struct node *n);
+bool redis_job_open(const struct redis *st, struct span key);
+bool redis_job_deleted(struct redis *st, const struct answer *a, struct span key);
 void redis_jobs_free(struct redis_shared *s);
 
 /* --- redis_bullmq.c: false, not BullMQ's --- */

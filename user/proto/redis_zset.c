@@ -39,6 +39,8 @@ static void zadd(struct redis *st, uint8_t flags)
 		struct layout l;
 		uint64_t id;
 
+		if (redis_job_early(st, key, redis_arg(st, i), redis_arg(st, i + 1)))
+			continue;
 		op.flags = flags & PEND_TX ? OPF_TX : 0;
 		redis_body(&st->r[TO_SERVER], redis_arg_node(st, i + 1), &op);
 		redis_layout(st, st->db, key, &op, &l);

@@ -227,10 +227,95 @@ static void moves(void)
 		       "4 RECEIVE vhost=0 key=jobs q=jobs size=1 body=b\n");
 }
 
+/* RQ: what a job is stands in its hash, written in parts; how it ended is told there, on another connection
+ * or not. */
+static void rq(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "MULTI");
+	ask(&t, "HSET rq:job:j1 status queued");
+	ask(&t, "HSET rq:job:j1 created_at now data BODY1 description app.bill(1)");
+	ask(&t, "RPUSH rq:queue:a j1");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n:3\r\n:1\r\n");
+	ask(&t, "BLMOVE rq:queue:a rq:queue:a:intermediate LEFT RIGHT 405");
+	say(&t, "$2\r\nj1\r\n");
+	/* It has begun, which settles nothing. */
+	ask(&t, "HSET rq:job:j1 last_heartbeat now status started");
+	ask(&t, "LREM rq:queue:a:intermediate 1 j1");
+	say(&t, ":1\r\n:1\r\n");
+	/* Failed, and kept among those. */
+	ask(&t, "HSET rq:job:j1 status failed");
+	ask(&t, "ZADD rq:failed:a 9 j1");
+	say(&t, ":0\r\n:1\r\n");
+	/* Put back by hand, taken by a worker of several queues, done; no result is kept. */
+	ask(&t, "ZREM rq:failed:a j1");
+	ask(&t, "HSET rq:job:j1 status queued");
+	ask(&t, "RPUSH rq:queue:a j1");
+	say(&t, ":1\r\n:0\r\n:1\r\n");
+	ask(&t, "BLPOP rq:queue:a rq:queue:b 405");
+	say_words(&t, "rq:queue:a j1");
+	ask(&t, "DEL rq:job:j1 rq:job:j2");
+	say(&t, ":1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 SEND vhost=0 key=rq:queue:a type=app.bill tx size=5 body=BODY1 {header.created_at=now} "
+		"{header.description=app.bill(1)} {message-id=j1} {command=RPUSH}\n"
+		"3 CONFIRM vhost=0 ref=2 tx\n"
+		"4 RECEIVE vhost=0 key=rq:queue:a q=rq:queue:a type=app.bill size=5 body=BODY1 "
+		"{header.created_at=now} {header.description=app.bill(1)} {message-id=j1}\n"
+		"5 SEND vhost=0 key=rq:failed:a type=app.bill size=5 body=BODY1 {header.created_at=now} "
+		"{header.description=app.bill(1)} {message-id=j1} {score=9}\n"
+		"6 SETTLE vhost=0 ref=4 reject\n"
+		"7 CONFIRM vhost=0 ref=5\n"
+		"8 SEND vhost=0 key=rq:queue:a type=app.bill size=5 body=BODY1 {header.created_at=now} "
+		"{header.description=app.bill(1)} {message-id=j1} {command=RPUSH}\n"
+		"9 RECEIVE vhost=0 key=rq:failed:a q=rq:failed:a type=app.bill no-ack pulled size=5 "
+		"body=BODY1 "
+		"{header.created_at=now} {header.description=app.bill(1)} {message-id=j1}\n"
+		"10 SETTLE vhost=0 q=rq:failed:a ref=9 auto\n"
+		"11 CONFIRM vhost=0 ref=8\n"
+		"12 RECEIVE vhost=0 key=rq:queue:a q=rq:queue:a type=app.bill size=5 body=BODY1 "
+		"{header.created_at=now} {header.description=app.bill(1)} {message-id=j1}\n"
+		"13 SETTLE vhost=0 ref=12 ack\n");
+}
+
+/* A job for later is put into its registry before it is said what it is. */
+static void rq_later(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "MULTI");
+	ask(&t, "ZADD rq:scheduled:a 99 j1");
+	ask(&t, "HSET rq:job:j1 status scheduled");
+	ask(&t, "HSET rq:job:j1 data BODY1");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n:1\r\n:1\r\n");
+	ask(&t, "ZREM rq:scheduled:a j1");
+	say(&t, ":1\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "ZADD rq:scheduled:a 99 j2");
+	ask(&t, "HSET rq:job:j2 data BODY2");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 SEND vhost=0 key=rq:scheduled:a tx size=5 body=BODY1 {message-id=j1} {score=99}\n"
+		"3 CONFIRM vhost=0 ref=2 tx\n"
+		"4 RECEIVE vhost=0 key=rq:scheduled:a q=rq:scheduled:a no-ack pulled size=5 body=BODY1 "
+		"{message-id=j1}\n"
+		"5 SETTLE vhost=0 q=rq:scheduled:a ref=4 auto\n"
+		"6 SEND vhost=0 key=rq:scheduled:a tx size=5 body=BODY2 {message-id=j2} {score=99}\n"
+		"7 CONFIRM vhost=0 ref=6 text=not run negative tx\n");
+}
+
 int main(void)
 {
 	RUN(sharded);
 	RUN(kombu);
+	RUN(rq);
+	RUN(rq_later);
 	RUN(moves);
 	RUN(list_queue);
 	RUN(stream);
