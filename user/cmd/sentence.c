@@ -305,6 +305,8 @@ static void put_rejected(struct buf *out, const struct finding *f)
 		put_log(out, &f->message->row);
 		return;
 	}
+	if (settles_by_taking(&f->message->row)) /* no dead letters of the broker's */
+		return;
 	switch (f->target) {
 	case DEAD_TARGET_NONE:
 		buf_printf(out, "; dropped: %s has no dead-letter exchange", f->copy->queue);
