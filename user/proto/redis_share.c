@@ -71,16 +71,38 @@ void recent_free(struct recent *t)
 	free(t->ring);
 }
 
+#define SEVERAL_DBS UINT64_MAX
+
+static void note_db(struct redis *st, int32_t db)
+{
+	struct recent *t = &st->shared->dbs;
+	uint64_t key = hash_u64(st->opts.server), one = (uint64_t)(uint32_t)db + 1,
+		 known = recent_get(t, key);
+
+	if (db >= 0 && known != one && known != SEVERAL_DBS)
+		recent_put(t, key, known ? SEVERAL_DBS : one, SHARED_MAX);
+}
+
+/* Who was connected before does not tell its database: the one that all others are in, else the first. */
+static uint64_t likely_db(const struct redis *st)
+{
+	uint64_t known = recent_get(&st->shared->dbs, hash_u64(st->opts.server));
+
+	return known && known != SEVERAL_DBS ? known - 1 : 0;
+}
+
 /* A name within a database of the server. */
 uint64_t redis_name_hash(const struct redis *st, int32_t db, struct span name)
 {
-	return hash_span(name, hash_u64(st->opts.server) + (uint64_t)(int64_t)db);
+	return hash_span(name, hash_u64(st->opts.server) + (db < 0 ? likely_db(st) : (uint64_t)db));
 }
 
 void redis_queue_is(struct redis *st, int32_t db, struct span name, unsigned kind)
 {
-	uint64_t key = redis_name_hash(st, db, name);
+	uint64_t key;
 
+	note_db(st, db);
+	key = redis_name_hash(st, db, name);
 	recent_put(&st->shared->queues, key, recent_get(&st->shared->queues, key) | kind, SHARED_MAX);
 }
 
@@ -103,6 +125,7 @@ void redis_shared_free(void *shared)
 	recent_free(&s->moved);
 	recent_free(&s->kombu);
 	recent_free(&s->queues);
+	recent_free(&s->dbs);
 	recent_free(&s->jobs);
 	redis_jobs_free(s);
 	free(s);

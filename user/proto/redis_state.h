@@ -100,6 +100,7 @@ struct redis_shared {
 	struct recent moved;  /* (list, element) or job -> the receive that moved it there */
 	struct recent kombu;  /* delivery tag -> the receive, and KOMBU_* */
 	struct recent queues; /* name -> QUEUE_* */
+	struct recent dbs;    /* server -> the one database in which queues are, + 1 */
 	struct recent jobs;   /* key of a job's hash -> struct job's index + 1 */
 	struct job *job;
 	size_t job_at, job_bytes;
