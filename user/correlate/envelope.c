@@ -252,6 +252,8 @@ static void read_property(struct envelope *e, struct span name, struct span valu
 		e->content_type = keep(e, value);
 	else if (span_is(name, "content-encoding"))
 		e->content_encoding = keep(e, value);
+	else if (span_is(name, "score"))
+		e->due = true;
 }
 
 static void read_header(struct envelope *e, struct span name, struct span value)

@@ -3,12 +3,15 @@
  * merge like sets of a union-find; a message alone is its own flow and costs nothing.
  *
  * Ids that travel (correlation-id, x-request-id, trace ids) tell that messages share a flow, not which caused
- * which: they link only what no cause was found for, and only while few share them (a constant is no id).
+ * which: they link only what no cause was found for, and only while few share them (a constant is no id). A
+ * message that says which one it is of, or bears the id of one that was taken before, is of that one,
+ * whichever processes they passed: workers of job libraries fork.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "correlate/model.h"
 
 #define MAX_FAN_OUT 64
@@ -172,9 +175,13 @@ struct travels {
 	unsigned n;
 	struct {
 		uint64_t message;
+		enum link_kind kind;
 		char why[96];
-	} t[];
+	} t[MAX_TRAVEL + 2];
 };
+
+#define KIN_SEED 0x6b696eULL
+#define KIN_MIN  12 /* bytes of an id that nobody else bears by chance */
 
 static struct travel *travel_get(struct correlator *c, uint64_t hash)
 {
@@ -202,12 +209,66 @@ static struct travel *travel_get(struct correlator *c, uint64_t hash)
 	return t;
 }
 
-static void remember(struct travels *to, uint64_t message, const struct identifier *id)
+static int remember(struct message *m, uint64_t old, enum link_kind kind, struct span name, struct span value,
+	const char *how)
 {
-	to->t[to->n].message = message;
-	snprintf(to->t[to->n].why, sizeof(to->t[0].why), SPAN_FMT "=" SPAN_FMT " in both",
-		SPAN_ARG(span_sub(id->name, 0, 32)), SPAN_ARG(span_sub(id->value, 0, 40)));
+	struct travels *to = m->travels;
+
+	if (!to)
+		to = m->travels = calloc(1, sizeof(*to));
+	if (!to)
+		return -ENOMEM;
+	to->t[to->n].message = old;
+	to->t[to->n].kind = kind;
+	snprintf(to->t[to->n].why, sizeof(to->t[0].why), SPAN_FMT "=" SPAN_FMT " %s",
+		SPAN_ARG(span_sub(name, 0, 32)), SPAN_ARG(span_sub(value, 0, 40)), how);
 	to->n++;
+	return 0;
+}
+
+/* --- ids that name a message --- */
+
+static uint64_t kin_hash(const struct message *m, struct span id)
+{
+	return hash_span(id, KIN_SEED + m->space->index);
+}
+
+/* The last that was sent under @id. */
+static struct message *kin_find(struct correlator *c, const struct message *m, struct span id)
+{
+	struct travel *t = id.n < KIN_MIN ? NULL : map_ptr(&c->travel, kin_hash(m, id));
+
+	return t ? message_by_id(c, t->last) : NULL;
+}
+
+/* Was it taken, or may it be moved on when it is due? */
+static bool may_come_again(const struct message *m)
+{
+	return m->due || m->ncopies > m->in_state[STATE_QUEUED];
+}
+
+int kin_note(struct correlator *c, struct message *m)
+{
+	const struct envelope *e = &c->env;
+	struct message *same = kin_find(c, m, e->message_id), *cause = kin_find(c, m, e->cause);
+	struct travel *t;
+	int err = 0;
+
+	if (m->dest != DEST_ROUTED)
+		return 0;
+	if (same && same != m && may_come_again(same))
+		err = remember(m, same->id,
+			m->key == same->key && m->exchange == same->exchange ? LINK_RETRY_OF : LINK_CAUSED_BY,
+			SPAN_LIT("message-id"), e->message_id, "in both");
+	if (!err && cause && cause != m && cause != same)
+		err = remember(m, cause->id, LINK_CAUSED_BY, e->cause_name, e->cause, "names it");
+	if (err || e->message_id.n < KIN_MIN)
+		return err;
+	t = travel_get(c, kin_hash(m, e->message_id));
+	if (!t)
+		return -ENOMEM;
+	t->last = m->id;
+	return 0;
 }
 
 int travel_note(struct correlator *c, struct message *m, uint64_t process)
@@ -220,15 +281,10 @@ int travel_note(struct correlator *c, struct message *m, uint64_t process)
 		if (!t)
 			return -ENOMEM;
 		/* A hub is worth nothing, and inside one process the rules of cause.c know better. */
-		if (t->last && t->n < MAX_FAN_OUT && (t->process != process || !process)) {
-			if (!m->travels)
-				m->travels = calloc(
-					1, sizeof(*m->travels) + MAX_TRAVEL * sizeof(m->travels->t[0]));
-			if (!m->travels)
-				return -ENOMEM;
-			m->travels->t[m->travels->n].message = t->last;
-			remember(m->travels, t->last, &e->travel[i]);
-		}
+		if (t->last && t->n < MAX_FAN_OUT && (t->process != process || !process) &&
+			remember(
+				m, t->last, LINK_SAME_FLOW, e->travel[i].name, e->travel[i].value, "in both"))
+			return -ENOMEM;
 		t->last = m->id;
 		t->process = process;
 		t->n++;
@@ -246,7 +302,8 @@ int travel_link(struct correlator *c, struct message *m)
 		struct message *old = message_by_id(c, t->t[i].message);
 
 		if (old && (!m->flow || root_of(old->flow) != root_of(m->flow)))
-			err = link_add(c, old->id, m->id, LINK_SAME_FLOW, 0.95, t->t[i].why);
+			err = link_add(c, old->id, m->id, t->t[i].kind,
+				t->t[i].kind == LINK_SAME_FLOW ? 0.95 : 0.99, t->t[i].why);
 	}
 	free(t);
 	return err;

@@ -215,7 +215,7 @@ struct message {
 	uint64_t at[2];          /* the same as numbers, if `ordered` */
 	struct flow *flow;       /* NULL: its own id */
 	struct values *values;
-	struct travels *travels; /* who carried its travelling ids before */
+	struct travels *travels; /* who bore its ids before */
 	struct pending *pending; /* its cause is not decided yet */
 	struct list inops;       /* by inop.of_message */
 	uint64_t id, send_op, process, connection, unit;
@@ -233,6 +233,7 @@ struct message {
 	enum dest dest;
 	bool ordered;
 	bool dead; /* made by a rejection or a full queue: shown as dead-lettered while it waits */
+	bool due;  /* in a sorted set: for later, or among those that failed */
 	bool stored;
 };
 
@@ -293,6 +294,7 @@ struct death {
 struct envelope {
 	struct span message_id, correlation_id, reply_to, content_type, content_encoding;
 	struct span cause_name, cause;
+	bool due; /* Redis: it has a place in a sorted set */
 	struct span trace_id;
 	struct span cc[MAX_KEYS];
 	unsigned ncc;
@@ -662,6 +664,8 @@ uint64_t flow_id(struct message *m);
 int flow_restore(struct correlator *c, struct message *m, uint64_t flow);
 void flow_leave(struct correlator *c, struct message *m);
 int flow_join(struct correlator *c, struct message *a, struct message *b);
+/* Notes whose ids @m bears or names: it comes from those, unless a cause is found. */
+int kin_note(struct correlator *c, struct message *m);
 /* Notes the ids that @m carries on; with what carried them before it shares the flow, unless a cause is
  * found. */
 int travel_note(struct correlator *c, struct message *m, uint64_t process);

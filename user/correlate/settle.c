@@ -108,6 +108,7 @@ static int describe(
 	m->fingerprint = fp;
 	m->body_hash = body;
 	m->body_size = op->body_size;
+	m->due = c->env.due;
 	m->flags = op->flags & (OPF_TRUNCATED | OPF_GAP | OPF_MANDATORY | OPF_TX | OPF_DURABLE);
 	return exchange && key && type ? 0 : -ENOMEM;
 }
@@ -140,6 +141,8 @@ static int message_met(
 		err = store_payload(c, x, m);
 	if (!err)
 		err = store_identifiers(c, m);
+	if (!err && x->op->kind == OP_SEND)
+		err = kin_note(c, m);
 	if (!err)
 		err = travel_note(c, m, x->op->kind == OP_SEND && x->process ? x->process->id : 0);
 	*ret = m;
