@@ -329,6 +329,50 @@ static void causation_header(void)
 
 #define TRACE(n) "header.traceparent=00-4bf92f3577b34da6a3ce929d0e0e473" n "-00f067aa0ba902b7-01"
 
+/* A worker forks: its children took nothing, but what they send says which message it is, or comes of. */
+static void kin(void)
+{
+	struct bench b;
+
+	start(&b);
+	name_process(&b, 2, "child");
+	order(&b, "message-id=job-0123456789\n", "waits");
+	publish(&b, 2, 9, "", "orders", "message-id=job-0123456789\n", "not taken yet");
+	take(&b, 5, "message-id=job-9876543210\n", "try 1");
+	publish(&b, 2, 9, "", "orders", "message-id=job-9876543210\n", "try 2");
+	deliver(&b, 1, 5, "orders", "", "orders", "message-id=job-9876543210\n", "try 2");
+	publish(&b, 2, 9, "", "failed", "message-id=job-9876543210\n", "try 2");
+	publish(&b, 2, 9, "", "orders", "message-id=job-1111111111\nheader.parent_id=job-0123456789\n",
+		"other");
+	publish(&b, 2, 9, "", "orders", "message-id=7\n", "short");
+	finish(&b);
+	CHECK(link_to(&b, 2, LINK_RETRY_OF) == NULL && link_to(&b, 2, LINK_CAUSED_BY) == NULL);
+	CHECK_EQ(source_of(&b, 4, LINK_RETRY_OF), 3);
+	check_evidence(&b, 4, LINK_RETRY_OF, "message-id=job-9876543210 in both");
+	CHECK(link_to(&b, 4, LINK_CAUSED_BY) == NULL);
+	CHECK_EQ(source_of(&b, 5, LINK_CAUSED_BY), 4);
+	CHECK(link_to(&b, 5, LINK_RETRY_OF) == NULL);
+	CHECK_EQ(source_of(&b, 6, LINK_CAUSED_BY), 2);
+	check_evidence(&b, 6, LINK_CAUSED_BY, "parent_id=job-0123456789 names it");
+	CHECK_EQ(flow_of(&b, 6), flow_of(&b, 2));
+	CHECK(link_to(&b, 7, LINK_RETRY_OF) == NULL);
+	bench_end(&b);
+}
+
+/* What waits in a sorted set is moved on when it is due, by whom it may be. */
+static void due(void)
+{
+	struct bench b;
+
+	start(&b);
+	name_process(&b, 2, "scheduler");
+	publish(&b, 0, 1, "", "schedule", "message-id=job-0123456789\nscore=17\n", "x");
+	publish(&b, 2, 9, "", "orders", "message-id=job-0123456789\n", "x");
+	finish(&b);
+	CHECK_EQ(source_of(&b, 2, LINK_CAUSED_BY), 1);
+	bench_end(&b);
+}
+
 static void trace(void)
 {
 	struct bench b;
@@ -578,6 +622,8 @@ int main(void)
 	RUN(ack_first);
 	RUN(replies);
 	RUN(causation_header);
+	RUN(kin);
+	RUN(due);
 	RUN(trace);
 	RUN(retry_by_client);
 	RUN(resend);

@@ -410,6 +410,21 @@ static void given_up(void)
 	talk_check(&t, "PARSE_ERROR\n");
 }
 
+/* The database of an attached connection is not known: names are looked for where they most likely are. */
+static void unknown_database(void)
+{
+	struct talk t = {0};
+
+	from_start = false;
+	ask(&t, "HSET rq:job:j1 data BODY1");
+	ask(&t, "SELECT 0");
+	ask(&t, "RPUSH rq:queue:a j1");
+	ask(&t, "SELECT 4");
+	ask(&t, "RPUSH rq:queue:a j1");
+	talk_check(&t, "1 SEND vhost=0 key=rq:queue:a size=5 body=BODY1 {message-id=j1} {command=RPUSH}\n"
+		       "2 SEND vhost=4 key=rq:queue:a size=2 body=j1 {message-id=j1} {command=RPUSH}\n");
+}
+
 int main(void)
 {
 	RUN(learning);
@@ -430,5 +445,6 @@ int main(void)
 	RUN(gap_in_answers);
 	RUN(hostile);
 	RUN(given_up);
+	RUN(unknown_database);
 	return test_end();
 }
