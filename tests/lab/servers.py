@@ -180,9 +180,8 @@ class Nats(Server):
 
 
 class NatsNew(Nats):
-    """The newest line, with acknowledgement subjects of the long form."""
+    """The newest line."""
     name, optional = "nats-new", True
-    more = "feature_flags { js_ack_fc_v2: true }\n"
 
     def missing(self):
         try:
@@ -194,6 +193,11 @@ class NatsNew(Nats):
     @staticmethod
     def binary():
         return fetch("nats-new") + "/nats-server"
+
+
+class NatsLong(NatsNew):
+    """With acknowledgement subjects of the long form, not all clients' ordered consumers read them."""
+    name, more = "nats-long", "feature_flags { js_ack_fc_v2: true }\n"
 
 
 class Kafka(Server):
