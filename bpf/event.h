@@ -144,7 +144,7 @@ struct conn_state {
 #define SCOPE_OUT      0x4  /* excluded by pid: kept over fork and exec */
 #define SCOPE_OUT_COMM 0x8  /* excluded by name: decided again at exec */
 #define SCOPE_SELF     0x10 /* evtrace: out, its children are not */
-#define SCOPE_CMD      0x20 /* with SCOPE_TREE: of the command that record runs, and ends with */
+#define SCOPE_CMD      0x20 /* with SCOPE_TREE: of the processes that record ends with */
 
 #define SCOPE_MAX 16 /* entries of each list below */
 

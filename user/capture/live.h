@@ -13,6 +13,7 @@ struct live_scope {
 	bool all;
 	const pid_t *pids; /* with all their descendants, present and future */
 	size_t pids_n;
+	bool pids_counted;          /* by live_processes() */
 	const char *const *cgroups; /* paths below the cgroup v2 mount, or absolute */
 	size_t cgroups_n;
 	const char *const *comms; /* exact process names */
@@ -42,7 +43,7 @@ void live__free(struct live *l);
 /* Adds a process tree to the scope, before it runs anything of interest (`-- CMD`: the child waits on a
  * pipe). */
 int live_add_pid(struct live *l, pid_t pid, struct err *e);
-/* Processes alive in the trees that live_add_pid() added. */
+/* Processes alive in the trees that live_add_pid() added, and in those of the scope if it says so. */
 size_t live_processes(struct live *l);
 /* Hands everything that is in the ring to @sink, waiting at most @timeout_ms for the first record. 0 or
  * -errno. */

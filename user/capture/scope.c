@@ -143,8 +143,9 @@ int scope_processes(int map, const struct live_scope *s, struct err *e)
 	for (size_t i = 0; i < s->pids_n && !err; i++) {
 		if (!process_exists(s->pids[i]))
 			return err_set(e, -ESRCH, "there is no process %d", (int)s->pids[i]);
-		err = scope_put(
-			map, (uint32_t)s->pids[i], SCOPE_TREE | scope_of(map, (uint32_t)s->pids[i]), e);
+		err = scope_put(map, (uint32_t)s->pids[i],
+			SCOPE_TREE | (s->pids_counted ? SCOPE_CMD : 0) | scope_of(map, (uint32_t)s->pids[i]),
+			e);
 	}
 	if (err)
 		return err;

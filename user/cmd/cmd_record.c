@@ -34,7 +34,7 @@ static const char help[] =
 	"\n"
 	"Watches programs from outside and stores every message that they exchange with their brokers. Ends "
 	"with\n"
-	"COMMAND and all its descendants, or by Ctrl-C.\n"
+	"COMMAND or the --pid processes and all their descendants, or by Ctrl-C.\n"
 	"\n"
 	"Whose messages (any of these; at least one):\n"
 	"  -- COMMAND...         run COMMAND; it and all its descendants\n"
@@ -287,6 +287,12 @@ static void describe_scope(struct args *a)
 	buf_free(&b);
 }
 
+/* Once they have ended, nothing can come into the scope any more. */
+static bool only_pids(const struct live_scope *s)
+{
+	return s->pids_n && !s->all && !s->cgroups_n && !s->comms_n;
+}
+
 static int check_args(const struct args *a)
 {
 	const struct live_scope *s = &a->live.scope;
@@ -330,6 +336,7 @@ static int parse_args(int argc, char **argv, struct args *a, int *ret)
 	if (optind < argc)
 		a->command = argv + optind;
 	a->live.scope.pids = a->pids;
+	a->live.scope.pids_counted = !a->command && only_pids(&a->live.scope);
 	a->live.scope.exclude_pids = a->not_pids;
 	a->live.scope.ports = a->ports;
 	a->live.scope.exclude_ports = a->not_ports;
@@ -595,7 +602,7 @@ static int watch(struct record *r, struct err *e)
 		show_status(r);
 		warn_store(r);
 		reap_command(r);
-		if (r->child_ended && !live_processes(r->live))
+		if ((r->child_ended || r->args->live.scope.pids_counted) && !live_processes(r->live))
 			quiet++;
 		else
 			quiet = 0;
