@@ -107,7 +107,7 @@ static void put_message(const struct record_sink *k, uint64_t i, int64_t ts, uin
 		.fingerprint = rnd(),
 		.payload = payload,
 		.body_size = size,
-		.flags = MSGF_CONFIRMED,
+		.flags = MSGF_CONFIRMED | MSGF_PLAIN,
 		.one_of = 1};
 	struct copy_rec c = {.id = i,
 		.message = i,

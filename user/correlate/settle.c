@@ -72,6 +72,10 @@ static int store_payload(struct correlator *c, const struct opctx *x, struct mes
 {
 	if (!c->out.payload)
 		return 0;
+	if (body_may_hide(x->op->body))
+		m->flags &= ~MSGF_PLAIN;
+	else
+		m->flags |= MSGF_PLAIN;
 	return c->out.payload(c->out.ctx, m->proto, x->op->envelope, x->op->body, &m->payload);
 }
 

@@ -142,7 +142,7 @@ static bool decodes_to_more(struct match *m, struct span lit)
 
 	for (size_t i = 0; i < sizeof(marks) - 1 && plain; i++)
 		plain = !has_byte(s, (uint8_t)marks[i]);
-	hides = body_may_hide(s);
+	hides = !(m->s->flags & MSGF_PLAIN) && body_may_hide(s);
 	if (plain && !hides && !contains(span_sub(s, 0, 4), SPAN_LIT("una")))
 		return false;
 	if (body_of(m)->layers)
