@@ -349,11 +349,6 @@ static int known_message(
 		ret->copy = ret->m ? copy_find(ret->m, q) : NULL;
 		return ret->m ? log_name(c, x, ret->m) : 0;
 	}
-	ret->m = log_message(c, x->space, op->log, op->mid);
-	if (ret->m) {
-		ret->copy = copy_find(ret->m, q);
-		return 0;
-	}
 	g = group_find(c, x->space, op->exchange, op->routing_key, fp, deaths);
 	if ((g && join_delivery(g, q, x, ret)) || !deaths)
 		return 0;
@@ -367,17 +362,33 @@ static int known_message(
 	return err;
 }
 
+/* By the broker's own name of it, which tells without a look at the content. */
+static int named_message(struct correlator *c, struct opctx *x, struct queue *q, struct join *ret)
+{
+	const struct op *op = x->op;
+
+	ret->m = log_message(c, x->space, op->log, op->mid);
+	if (!ret->m)
+		return 0;
+	ret->copy = copy_find(ret->m, q);
+	return op->dest == DEST_LOG ? log_name(c, x, ret->m) : 0;
+}
+
 /* The message that was delivered: sent before, dead-lettered, or seen for the first time. */
 static int delivered_message(struct correlator *c, struct opctx *x, struct queue *q, struct join *ret)
 {
 	const struct op *op = x->op;
-	uint64_t body, fp = fingerprint_of(x->proto, op, &body);
+	uint64_t body, fp;
 	bool moved = false;
-	int err = 0;
+	int err;
 
 	*ret = (struct join){0};
 	envelope_deaths(&c->env, x->proto, op);
-	if (!(op->flags & OPF_GAP) || op->mid.n)
+	err = named_message(c, x, q, ret);
+	if (err || (ret->m && ret->m->body_hash))
+		return err;
+	fp = fingerprint_of(x->proto, op, &body);
+	if (!ret->m && (!(op->flags & OPF_GAP) || op->mid.n))
 		err = known_message(c, x, q, fp, ret);
 	if (ret->m && !ret->m->body_hash)
 		ret->m->body_hash = body; /* not restored */
