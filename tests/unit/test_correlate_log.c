@@ -695,6 +695,52 @@ static void clusters(void)
 	}
 }
 
+/* Nobody tells of a cluster, but a position is committed right behind what the other server handed out. */
+static void clusters_by_position(void)
+{
+	for (unsigned first = 0; first < 2; first++) {
+		struct bench b;
+
+		bench_new(&b, NULL);
+		other_server(&b, 6, b.conns[3].client_pid, 9093);
+		if (first) /* whichever of the two is met before the other */
+			member(&b, 6, OP_SUBSCRIBE, "c", "billing");
+		stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+		fetch(&b, 3, "c", NULL, "0", "7", "", "one");
+		if (!first)
+			member(&b, 6, OP_SUBSCRIBE, "c", "billing");
+		settle_named(&b, 6, "billing", "0", "8", SETTLE_ACK, OPF_UP_TO);
+		stored(&b, 1, produce(&b, 1, "orders", "0", "", "two"), "orders-0", "8", 0);
+		fetch(&b, 3, "c", NULL, "0", "8", "", "two");
+		settle_named(&b, 6, "billing", "0", "9", SETTLE_ACK, OPF_UP_TO);
+		flush(&b);
+		CHECK_EQ(b.rows->nm - 1, 2);
+		for (unsigned i = 1; i <= 2; i++) {
+			CHECK_STR(state_in(&b, i, "orders/billing"), "acked");
+			CHECK_EQ(copies_of(&b, i), 1);
+		}
+		bench_end(&b);
+	}
+}
+
+/* A position that is not right behind it proves nothing. */
+static void no_cluster_by_position(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	other_server(&b, 6, b.conns[3].client_pid, 9093);
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	fetch(&b, 3, "c", NULL, "0", "7", "", "one");
+	member(&b, 6, OP_SUBSCRIBE, "c", "billing");
+	settle_named(&b, 6, "billing", "0", "10", SETTLE_ACK, OPF_UP_TO);
+	settle_named(&b, 6, "billing", "0", "0", SETTLE_ACK, OPF_UP_TO);
+	flush(&b);
+	CHECK_EQ(copies_of(&b, 1), 1);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "no copy");
+	bench_end(&b);
+}
+
 /* Two brokers of one process that only share a client id stay two. */
 static void two_clusters(void)
 {
@@ -1033,6 +1079,8 @@ int main(void)
 	RUN(several_filters);
 	RUN(broker_copies);
 	RUN(clusters);
+	RUN(clusters_by_position);
+	RUN(no_cluster_by_position);
 	RUN(two_clusters);
 	RUN(restored);
 	RUN(named_late);

@@ -6,6 +6,9 @@
  * Servers tell each other's addresses as clients are to use them: numbers name a connection's other end at
  * once. Names of hosts do not (and are not looked up: an answer must not depend on when it is asked); there a
  * connection to the right port by a process, or a host, that talks to just one such cluster is taken for it.
+ *
+ * Connections that were there before us may not tell it for long. But a client that commits, to one server,
+ * the position right behind the record that it last got from another one reads and commits in one cluster.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +16,8 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "correlate/model.h"
+#include "base/number.h"
+#include "correlate/log.h"
 
 #define MAX_CLUSTERS 1024
 #define MAX_NAMED    64 /* ports of servers whose addresses are names */
@@ -51,17 +55,44 @@ static struct cluster *cluster_new(struct correlator *c, const struct opctx *x)
 	return k;
 }
 
-/* The older one stays. */
-static void join(struct correlator *c, struct cluster *k, struct broker *b)
+static int join_space(struct correlator *c, struct space *to, struct space *from)
 {
-	struct broker *to = k->broker->id < b->id ? k->broker : b, *from = to == b ? k->broker : b;
+	map_for_each (&c->conns, slot) {
+		struct connection *cn = (struct connection *)(uintptr_t)slot->val;
+
+		if (cn->space == from)
+			cn->space = to;
+	}
+	return log_space_joined(c, from, to);
+}
+
+/* What two servers keep under the same virtual host; connections find the first of its spaces. */
+static int join_spaces(struct correlator *c, const struct broker *x, const struct broker *y)
+{
+	int err = 0;
+
+	for (struct space *a = c->spaces; a; a = a->next)
+		for (struct space *b = a->next; b && !err; b = b->next)
+			if (a->vhost == b->vhost &&
+				((a->broker == x && b->broker == y) || (a->broker == y && b->broker == x)))
+				err = join_space(c, a, b);
+	return err;
+}
+
+/* The older one stays. */
+static int join(struct correlator *c, struct broker *a, struct broker *b)
+{
+	struct broker *to = a->id < b->id ? a : b, *from = to == b ? a : b;
+	int err;
 
 	if (to == from || to->proto != from->proto)
-		return;
+		return 0;
+	err = join_spaces(c, to, from);
 	broker_merge(c, to, from);
 	for (struct cluster *o = c->clusters; o; o = o->next)
 		if (o->broker == from)
 			o->broker = to;
+	return err;
 }
 
 static void add_port(struct cluster *k, uint16_t port)
@@ -105,9 +136,7 @@ static int add_server(
 		return 0;
 	}
 	err = broker_alias(c, &at, k->broker, &b);
-	if (!err && b)
-		join(c, k, b);
-	return err;
+	return err || !b ? err : join(c, k->broker, b);
 }
 
 /* "host:port" up to the next comma; port 0: it is none. */
@@ -137,7 +166,7 @@ int cluster_op(struct correlator *c, struct opctx *x)
 		return 0; /* without a name nothing says that the next one is another */
 	k = cluster_find(c, x->conn->proto, x->op->exchange);
 	if (k)
-		join(c, k, x->conn->broker);
+		err = join(c, k->broker, x->conn->broker);
 	else
 		k = cluster_new(c, x);
 	while (k && rest.n && !err) {
@@ -148,6 +177,41 @@ int cluster_op(struct correlator *c, struct opctx *x)
 			err = add_server(c, k, x, host, port);
 	}
 	return err;
+}
+
+/* Is @m with the one who does @x, who is of no group that is known? */
+static bool taken_by(const struct message *m, const struct opctx *x)
+{
+	for (const struct copy *cp = m->copies; cp; cp = cp->next)
+		if (!cp->q->name && !cp->withdrawn && cp->deliveries && cp->consumer == x->process->id)
+			return true;
+	return false;
+}
+
+int cluster_by_position(struct correlator *c, struct opctx *x)
+{
+	const struct op *op = x->op;
+	char last[24];
+	uint64_t at[2];
+	struct span mid;
+
+	if (op->flags & OPF_REPORTED || !x->process || !read_mid(op->mid, at) || !at[0] ||
+		at[0] > INT64_MAX || journal_find(c, x->space, op->log))
+		return 0;
+	mid = span_of(last, put_i64(last, (int64_t)at[0] - 1));
+	for (struct space *s = c->spaces; s; s = s->next) {
+		struct message *m = s->broker->proto == x->conn->proto && s->broker != x->conn->broker
+					    ? log_message(c, s, op->log, mid)
+					    : NULL;
+		int err;
+
+		if (!m || !taken_by(m, x))
+			continue;
+		err = join(c, s->broker, x->conn->broker);
+		x->conn->space = NULL;
+		return err ? err : space_get(c, x->conn, op->vhost, &x->space);
+	}
+	return 0;
 }
 
 static bool same_client(const struct connection *a, const struct conn *b)

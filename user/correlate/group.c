@@ -387,6 +387,11 @@ int log_settle(struct correlator *c, struct opctx *x)
 
 	if (!x->op->queue.n)
 		return 0;
+	if (x->op->flags & OPF_UP_TO) {
+		err = cluster_by_position(c, x);
+		if (err)
+			return err;
+	}
 	if (x->op->dest == DEST_LOG)
 		err = group_of(c, x, &q);
 	else /* a list whose elements have names: BullMQ's jobs */

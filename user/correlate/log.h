@@ -31,10 +31,16 @@ int member_joined(struct correlator *c, struct opctx *x, struct queue *q);
 void member_left(struct correlator *c, struct opctx *x, struct queue *q);
 int members_renamed(struct correlator *c, struct topic *from, struct topic *to);
 
+/* cluster.c */
+/* A group's position, told to one server, follows from what another one handed out: they are one broker's. */
+int cluster_by_position(struct correlator *c, struct opctx *x);
+
 /* rename.c */
 /* A topic is declared; its argument "id" is what it was called as long as its name was not known. 1: there is
  * more to do. */
 int log_declared(struct correlator *c, struct opctx *x);
+/* The vhost @from of one server is @to of another one: both are of one broker. */
+int log_space_joined(struct correlator *c, struct space *from, struct space *to);
 /* The same group at the topic @to. */
 int group_renamed(struct correlator *c, struct queue *q, struct topic *to, struct queue **ret);
 

@@ -146,6 +146,14 @@ static int member_renamed(struct correlator *c, struct member *m, struct topic *
 		return err;
 	if (!known)
 		return member_set(c, m->who, to, q);
+	if (q->name && !known->name && !known->ambiguous) {
+		queue_ref(known);
+		err = member_set(c, m->who, to, q);
+		if (!err)
+			err = place_resolve(c, known, q);
+		queue_put(c, known);
+		return err;
+	}
 	return !q->name && known->name ? place_resolve(c, q, known) : 0;
 }
 

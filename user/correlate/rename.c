@@ -1,9 +1,11 @@
 /*
  * A topic that was first met under another name (Kafka: under its id, by a Fetch on a connection that was
  * there before us) and is the one of a name that is told now: what was found out under the one is joined with
- * what is known under the other. The store renames what is no longer in memory.
+ * what is known under the other. The store renames what is no longer in memory. Likewise the topics of two
+ * servers that turn out to be one broker's.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "correlate/log.h"
 
@@ -48,7 +50,7 @@ static int move_groups(struct correlator *c, struct topic *from, struct topic *t
 
 static int move_message(struct correlator *c, struct message *m, struct topic *to, struct str *log)
 {
-	struct message *known = log_message(c, m->space, str_span(log), str_span(m->mid));
+	struct message *known = log_message(c, to->space, str_span(log), str_span(m->mid));
 	struct str *mid;
 	bool grouped = m->group;
 	int err;
@@ -68,10 +70,12 @@ static int move_message(struct correlator *c, struct message *m, struct topic *t
 	group_remove(c, m);
 	intern_put(&c->strings, m->exchange);
 	m->exchange = str_ref(to->name);
+	m->space = to->space;
 	err = log_restore(c, m, str_span(log), str_span(mid));
 	if (!err && grouped)
 		err = group_add(c, m);
 	intern_put(&c->strings, mid);
+	message_touch(c, m);
 	return err;
 }
 
@@ -95,13 +99,13 @@ static int move_journals(struct correlator *c, struct topic *from, struct topic 
 	return err;
 }
 
-static int move(struct correlator *c, struct topic *from, struct span name)
+static int move(struct correlator *c, struct topic *from, struct space *space, struct span name)
 {
 	struct topic *to;
 	int err;
 
 	from->refs++;
-	err = topic_get(c, from->space, name, &to);
+	err = topic_get(c, space, name, &to);
 	if (!err) {
 		err = move_journals(c, from, to);
 		if (!err)
@@ -123,9 +127,36 @@ static int topic_renamed(struct correlator *c, struct opctx *x, struct span from
 	for (struct space *s = c->spaces; s && !err; s = s->next) {
 		t = s->broker->proto == x->conn->proto ? topic_find(c, s, from) : NULL;
 		if (t)
-			err = move(c, t, x->op->exchange);
+			err = move(c, t, s, x->op->exchange);
 	}
 	return err || !c->out.rename ? err : c->out.rename(c->out.ctx, from, x->op->exchange);
+}
+
+/* Of one vhost on two servers: what is in @from is in @to now. */
+int log_space_joined(struct correlator *c, struct space *from, struct space *to)
+{
+	struct topic **all = calloc(c->topics.n + 1, sizeof(struct topic *));
+	size_t n = 0;
+	int err = all ? 0 : -ENOMEM;
+
+	map_for_each (&c->topics, s) {
+		struct topic *t = (struct topic *)(uintptr_t)s->val;
+
+		if (!err && t->space == from) {
+			t->refs++;
+			all[n++] = t;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct str *name = str_ref(all[i]->name);
+
+		if (!err)
+			err = move(c, all[i], to, str_span(name));
+		topic_put(c, all[i]);
+		intern_put(&c->strings, name);
+	}
+	free(all);
+	return err;
 }
 
 static bool read_id(void *ctx, const struct field *f)
