@@ -47,7 +47,10 @@ static void put_consumers(struct buf *out, const struct queue_row *r)
 	unsigned all = r->consumers ? r->consumers : r->takers;
 
 	if (!all)
-		buf_puts(out, r->no_group ? "no group seen" : r->had_consumers ? "none now" : "none seen");
+		buf_puts(out, r->no_group        ? "no group seen"
+			      : r->idle          ? "none lately"
+			      : r->had_consumers ? "none now"
+						 : "none seen");
 	for (size_t i = 0; i < QUEUE_SERVICES && r->services[i].n; i++) {
 		buf_printf(out, "%s%s", i ? ", " : "", r->services[i].service);
 		if (r->services[i].n > 1)
@@ -168,7 +171,7 @@ static void print_json(const struct queue_row *r)
 		json_kv_int(&j, "takers", r->takers);
 	if (r->no_group)
 		json_kv_bool(&j, "no_group", true);
-	if (r->had_consumers && !r->consumers && !r->takers)
+	if (r->had_consumers && !r->consumers && !r->takers && !r->idle)
 		json_kv_bool(&j, "consumers_ended", true);
 	json_ms(&j, "in_queue_p50_ms", r->has_queue_time, r->queue_p50);
 	json_ms(&j, "in_queue_p99_ms", r->has_queue_time, r->queue_p99);

@@ -27,6 +27,7 @@ struct tally {
 	int64_t from_ns, to_ns;
 	struct histogram *queue_time, *consumer_time;
 	uint64_t takers[TAKERS_MAX]; /* processes */
+	bool lately[TAKERS_MAX];     /* it took something within the window */
 	unsigned takers_n;
 };
 
@@ -182,19 +183,30 @@ struct copy_times {
 	int64_t queued, first_delivered, delivered, settled;
 	uint32_t deliveries;
 	uint64_t consumer;
+	bool asks; /* nobody can subscribe there: who waits in a pop is not told from who went away */
 };
 
 /* Who asks for each message (pops, XREADGROUP, basic.get) has no subscription. */
 static void note_taker(struct tally *t, const struct copy_times *k)
 {
+	bool lately = in_window(t, k->delivered);
+	unsigned i = 0;
+
 	t->row.had_consumers |= k->consumer != 0;
-	if (!k->consumer || !in_window(t, k->delivered))
+	if (!k->consumer || (!lately && !k->asks))
 		return;
-	for (unsigned i = 0; i < t->takers_n; i++)
-		if (t->takers[i] == k->consumer)
-			return;
-	if (t->takers_n < TAKERS_MAX)
-		t->takers[t->takers_n++] = k->consumer;
+	while (i < t->takers_n && t->takers[i] != k->consumer)
+		i++;
+	/* One that took something lately is worth more than one that did long ago. */
+	if (i == TAKERS_MAX && lately)
+		for (i = 0; i < TAKERS_MAX && t->lately[i];)
+			i++;
+	if (i == TAKERS_MAX)
+		return;
+	if (i == t->takers_n)
+		t->takers_n++;
+	t->lately[i] = lately || (t->takers[i] == k->consumer && t->lately[i]);
+	t->takers[i] = k->consumer;
 }
 
 static int count_copy(struct tally *t, const struct copy_times *k)
@@ -231,7 +243,7 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 		"SELECT "
 		"m.broker,m.vhost,c.queue,c.state,c.queued_ns,c.first_delivered_ns,c.delivered_ns,c.settled_"
 		"ns,"
-		"c.deliveries,c.consumer FROM copy c JOIN message m ON m.id=c.message",
+		"c.deliveries,c.consumer,m.proto FROM copy c JOIN message m ON m.id=c.message",
 		&st, c->e);
 	int more = 0;
 
@@ -245,6 +257,9 @@ static int count_copies(struct collector *c, uint64_t *ret_n)
 			.deliveries = (uint32_t)sqlite3_column_int64(st, 8),
 			.consumer = cat_id(st, 9),
 		};
+		const struct proto *p = proto_by_id((unsigned)cat_id(st, 10));
+
+		k.asks = p && p->queue_by_send;
 
 		if (++*ret_n % TICK_ROWS == 0 && c->o->tick && !c->o->tick(c->o->ctx, *ret_n)) {
 			err = err_set(c->e, -EINTR, "interrupted");
@@ -362,6 +377,10 @@ static void add_takers(struct collector *c, struct tally *t)
 
 		if (!who || who->exit_ns)
 			continue;
+		if (!t->lately[i]) {
+			t->row.idle = true;
+			continue;
+		}
 		t->row.takers++;
 		add_service(&t->row, *who->service ? who->service : "not known");
 	}

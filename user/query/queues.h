@@ -21,6 +21,7 @@ struct queue_row {
 	unsigned consumers; /* subscriptions that were not seen to end */
 	bool had_consumers; /* somebody took something, ever */
 	unsigned takers;    /* without any: processes that took something within the window and still run */
+	bool idle; /* one took something before, still runs, and may wait there: it cannot subscribe */
 	struct {
 		const char *service;
 		unsigned n;
