@@ -265,7 +265,7 @@ static void celery(void)
 
 static void rq(void)
 {
-	fixture("rq", "SEND RECEIVE");
+	fixture("rq", "SEND RECEIVE SETTLE");
 	middle("rq");
 }
 

@@ -455,6 +455,7 @@ def settle_late(name, s, found):
         for i in found[0]:
             s.got("rq:queue:mail", "rq:queue:mail", i)
             s.say("SEND", "rq:results:" + i, fnv(""))
+            s.say("SETTLE", "of=" + i, "ack", "tx")
 
 
 def record(name, out):
