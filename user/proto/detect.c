@@ -214,6 +214,14 @@ static uint64_t server_of(const struct conn *c)
 	return hash_span(span_of(c->path, strnlen(c->path, sizeof(c->path))), h ^ c->server_port);
 }
 
+static uint64_t client_of(const struct conn *c)
+{
+	uint64_t who =
+		c->client_pid ? hash_u64(c->client_pid) : hash64(c->client_addr, sizeof(c->client_addr), 0);
+
+	return hash_u64(who ^ hash_u64(c->netns));
+}
+
 static int adopt(struct dconn *dc, const struct proto *p)
 {
 	struct proto_out out = {dc, on_emit, on_secret, on_decoder_gap};
@@ -228,6 +236,7 @@ static int adopt(struct dconn *dc, const struct proto *p)
 	}
 	opts.shared = *shared;
 	opts.server = server_of(dc->c);
+	opts.client = client_of(dc->c);
 	dc->st = p->state_new(&opts, &out, dc->from_start);
 	if (!dc->st)
 		return -ENOMEM;

@@ -7,7 +7,8 @@
  * and its offset. What was sent gets it from the Produce response, as base offset and place in the request;
  * what is fetched has it. A batch that an idempotent producer repeats byte by byte (producer id, epoch,
  * sequence number, checksum) is the same message, sent once. Topic ids are names where any connection has
- * told the name; else the id itself stands for it.
+ * told the name, where a record that was sent by name stands at the same offset, or where the only topic that
+ * a client reads is committed by name; else the id itself stands for it.
  *
  * What cannot be known: the offset of what was sent with acks=0, or whose response was lost; whether a second
  * batch of a producer without idempotence is a retry; for which group a plain Fetch reads (the group is told

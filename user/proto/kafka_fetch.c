@@ -263,6 +263,8 @@ static bool on_fetched(void *ctx, enum kevent e, const struct kval *v)
 	partition_records(f, v);
 	if (at)
 		*at = (uint64_t)f->next;
+	if (f->nameless && f->next > 0)
+		kafka_read_nameless(f->st, v[S_TOPIC_ID].s, v[S_PARTITION].i, f->next);
 	buf_clear(&f->aborted);
 	f->aborted_at = 0;
 	map_free(&f->aborting);

@@ -358,11 +358,41 @@ static bool commits(struct kafka *st, struct kreq *r, struct kval *asked)
 	return ok;
 }
 
+/* What a request commits, when it is of one topic. */
+struct one_topic {
+	struct kafka *st;
+	struct span topic;
+	bool several, met; /* met: one of its positions is where this client has read to */
+};
+
+static bool on_one_topic(void *ctx, enum kevent e, const struct kval *v)
+{
+	struct one_topic *o = ctx;
+
+	if (e != E_PARTITION)
+		return true;
+	o->several = !v[S_TOPIC].s.n || (o->topic.n && !span_eq(o->topic, v[S_TOPIC].s));
+	o->topic = v[S_TOPIC].s;
+	o->met |= kafka_read_to(o->st, v[S_PARTITION].i, v[S_OFFSET].i);
+	return !o->several;
+}
+
+/* Who reads one topic, by id, and commits where it has come to, by name, tells what the id is called. */
+static void name_by_commit(struct kafka *st, struct kreq *r)
+{
+	struct one_topic o = {.st = st};
+	struct kval v[S_SLOTS];
+
+	if (kafka_reads_nameless(st) && kafka_kept(r, v, on_one_topic, &o) && !o.several && o.met)
+		kafka_reader_told(st, o.topic);
+}
+
 void kafka_committed(struct kafka *st, struct kreq *r, struct span body)
 {
 	struct kval asked[S_SLOTS], v[S_SLOTS];
 	struct committing c = {.st = st};
 
+	name_by_commit(st, r);
 	if (!commits(st, r, asked))
 		return;
 	c.group = asked[S_GROUP].s;

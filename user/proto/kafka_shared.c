@@ -9,6 +9,16 @@ struct topic_id {
 	struct str *name;
 };
 
+/* A client that reads a topic by id, and up to where. */
+struct reader {
+	uint8_t id[16];
+	bool several; /* topics: which one a commit means cannot be told */
+	uint32_t n;
+	struct {
+		int64_t partition, next;
+	} at[READ_PARTITIONS_MAX];
+};
+
 struct kshared *kshared_new(void)
 {
 	return calloc(1, sizeof(struct kshared));
@@ -38,6 +48,10 @@ void kshared_free(struct kshared *s)
 	free(s->sent);
 	map_free(&s->shown);
 	map_free(&s->late);
+	map_free(&s->named);
+	map_for_each (&s->readers, r)
+		free((void *)(uintptr_t)r->val);
+	map_free(&s->readers);
 	map_free(&s->place_by_key);
 	free(s->places);
 	intern_free(&s->names);
@@ -109,6 +123,7 @@ void kafka_learn(struct kafka *st, const struct kval *v)
 		free(t);
 		return;
 	}
+	map_put(&s->named, hash_span(name, 0), 1);
 	told_late(st, id, str_span(t->name));
 }
 
@@ -140,6 +155,79 @@ struct span kafka_topic(struct kafka *st, const struct kval *v)
 	kafka_id_text(id, st->id_text);
 	return span_of(st->id_text, KAFKA_ID_TEXT);
 }
+
+/* --- who reads a topic without a name --- */
+
+static uint64_t reader_key(const struct kafka *st)
+{
+	return hash_span(buf_span(&st->client), st->opts.client);
+}
+
+static struct reader *reader_of(const struct kafka *st)
+{
+	return st->shared ? map_ptr(&st->shared->readers, reader_key(st)) : NULL;
+}
+
+bool kafka_reads_nameless(const struct kafka *st)
+{
+	const struct reader *r = reader_of(st);
+
+	return r && !r->several && !name_of(st, span_of(r->id, sizeof(r->id))).n;
+}
+
+void kafka_read_nameless(struct kafka *st, struct span id, int64_t partition, int64_t next)
+{
+	struct kshared *s = st->shared;
+	struct reader *r = reader_of(st);
+	uint32_t i = 0;
+
+	if (!s || id.n != sizeof(r->id))
+		return;
+	if (!r) {
+		r = s->readers.n < READERS_MAX ? calloc(1, sizeof(*r)) : NULL;
+		if (!r || map_put_ptr(&s->readers, reader_key(st), r)) {
+			free(r);
+			return;
+		}
+		memcpy(r->id, id.p, sizeof(r->id));
+	}
+	if (memcmp(r->id, id.p, sizeof(r->id))) {
+		r->several = !name_of(st, span_of(r->id, sizeof(r->id))).n;
+		memcpy(r->id, id.p, sizeof(r->id));
+		r->n = 0;
+	}
+	while (i < r->n && r->at[i].partition != partition)
+		i++;
+	if (i == READ_PARTITIONS_MAX)
+		return;
+	if (i == r->n)
+		r->at[r->n++].partition = partition;
+	r->at[i].next = next;
+}
+
+bool kafka_read_to(const struct kafka *st, int64_t partition, int64_t offset)
+{
+	const struct reader *r = reader_of(st);
+
+	for (uint32_t i = 0; r && i < r->n; i++)
+		if (r->at[i].partition == partition && r->at[i].next == offset)
+			return true;
+	return false;
+}
+
+void kafka_reader_told(struct kafka *st, struct span topic)
+{
+	const struct reader *r = reader_of(st);
+	struct kval v[S_SLOTS] = {0};
+
+	if (!r || map_get(&st->shared->named, hash_span(topic, 0)))
+		return;
+	v[S_TOPIC].s = topic;
+	v[S_TOPIC_ID].s = span_of(r->id, sizeof(r->id));
+	kafka_learn(st, v);
+}
+
+/* --- where what was sent came to stand --- */
 
 uint64_t kafka_record_hash(const struct krecord *r)
 {

@@ -8,21 +8,23 @@
 #include "proto/kafka_wire.h"
 #include "proto/pairs.h"
 
-#define REQUESTS_MAX     16384u       /* unanswered ones, per connection */
-#define KEPT_MAX         (8u << 20)   /* bytes of unanswered requests, per connection */
-#define POSITIONS_MAX    65536u       /* partitions of a fetch session */
-#define SUBS_MAX         1024u        /* (group, topic) of a connection */
-#define RANGE_MAX        65536        /* offsets in one range that is acknowledged */
-#define TOPICS_MAX       65536u       /* ids with a name */
-#define CLUSTERS_MAX     4096u        /* servers that told which others there are */
-#define ADDRESSES_MAX    4096u        /* bytes of their addresses */
-#define TXNS_MAX         4096u        /* open transactions */
-#define TXN_PARTS_MAX    (1u << 20)   /* what they hold, together */
-#define SENT_MAX         65536u       /* batches of idempotent producers, for telling a retry */
-#define PLACES_MAX       65536u       /* confirmed batches, for finding out what an id is called */
-#define KAFKA_ANSWER_MAX (16u << 20)  /* of an answer to an unseen request, held until it is whole */
-#define BIG_FRAME        (4u << 20)   /* larger frames are collected here instead of waiting for their end */
-#define BIG_TOTAL        (256u << 20) /* so much of them over all connections */
+#define REQUESTS_MAX        16384u     /* unanswered ones, per connection */
+#define KEPT_MAX            (8u << 20) /* bytes of unanswered requests, per connection */
+#define POSITIONS_MAX       65536u     /* partitions of a fetch session */
+#define SUBS_MAX            1024u      /* (group, topic) of a connection */
+#define RANGE_MAX           65536      /* offsets in one range that is acknowledged */
+#define TOPICS_MAX          65536u     /* ids with a name */
+#define READERS_MAX         4096u
+#define READ_PARTITIONS_MAX 64u
+#define CLUSTERS_MAX        4096u       /* servers that told which others there are */
+#define ADDRESSES_MAX       4096u       /* bytes of their addresses */
+#define TXNS_MAX            4096u       /* open transactions */
+#define TXN_PARTS_MAX       (1u << 20)  /* what they hold, together */
+#define SENT_MAX            65536u      /* batches of idempotent producers, for telling a retry */
+#define PLACES_MAX          65536u      /* confirmed batches, for finding out what an id is called */
+#define KAFKA_ANSWER_MAX    (16u << 20) /* of an answer to an unseen request, held until it is whole */
+#define BIG_FRAME           (4u << 20) /* larger frames are collected here instead of waiting for their end */
+#define BIG_TOTAL           (256u << 20) /* so much of them over all connections */
 
 /* A batch that was sent: operations `first` ..= `first` + `n` - 1. In request order. */
 struct produced {
@@ -89,6 +91,8 @@ struct kshared {
 	struct map topics;       /* hash of the id -> struct topic_id */
 	struct map shown;        /* hashes of ids that stood for themselves */
 	struct map late;         /* hash of such an id's text -> its name, as it was told since */
+	struct map named;        /* hashes of names whose ids are known */
+	struct map readers;      /* clients that read a topic without a name -> struct reader */
 	struct map place_by_key; /* -> index in `places` */
 	struct place *places;
 	uint32_t places_next;
@@ -155,6 +159,13 @@ struct kshared *kshared_new(void);
 void kshared_free(struct kshared *s);
 /* From now on the id has this name. */
 void kafka_learn(struct kafka *st, const struct kval *v);
+/* This client has read partition @partition of the topic @id, whose name is not known, up to @next. */
+void kafka_read_nameless(struct kafka *st, struct span id, int64_t partition, int64_t next);
+/* Does this client read one topic without a name? Then: is @offset where it has come to? */
+bool kafka_reads_nameless(const struct kafka *st);
+bool kafka_read_to(const struct kafka *st, int64_t partition, int64_t offset);
+/* Its name is @topic, unless that is the name of another one. */
+void kafka_reader_told(struct kafka *st, struct span topic);
 /* The name of a topic for which @text, its id, stood; empty: it is none, or its name is still not known. */
 struct span kafka_named_late(const struct kafka *st, struct span text);
 /* The topic's name; of an id that nobody has named yet its text. Valid until the next call. */

@@ -53,6 +53,7 @@ struct proto_opts {
 	void *shared;         /* of shared_new(): one for all connections that this decoder gets */
 	uint64_t server;      /* names the connection's server in there: hash of address, port and network
 				 namespace */
+	uint64_t client;      /* likewise its client: process, or address where that is not known */
 };
 
 struct proto_out {

@@ -111,6 +111,7 @@ static void unanswered(void)
 		  "3 SEND log ex=orders key=0 log=orders-0 size=1 body=c {timestamp=1700000000000}\n"
 		  "4 SEND log ex=orders key=0 log=orders-0 size=1 body=d {timestamp=1700000000000}\n"
 		  "5 CONFIRM log ex=orders key=0 log=orders-0 mid=7 ref=2\n"
+		  "GAP 33 answers a request that was not seen\n"
 		  "6 CONFIRM log ex=orders key=0 log=orders-0 mid=9 ref=4\n");
 }
 
@@ -188,6 +189,47 @@ static void member_by_id(void)
 	check(&t, "1 SUBSCRIBE log ex=MDEyMzQ1Njc4OWFiY2RlZg q=readers consumer=shop text=3\n"
 		  "2 XDECLARE log ex=orders type=topic passive {id=MDEyMzQ1Njc4OWFiY2RlZg}\n"
 		  "3 UNSUBSCRIBE log ex=orders q=readers consumer=shop\n");
+}
+
+/* Who reads just one topic, and commits by name where it has come to, tells what it is called. */
+static void named_by_commit(void)
+{
+	static const struct {
+		long long offset;
+		bool named;
+	} tries[] = {{40, false}, {41, true}};
+#define GOT                                                                                                  \
+	"1 RECEIVE log ex=MDEyMzQ1Njc4OWFiY2RlZg key=0 consumer=shop log=MDEyMzQ1Njc4OWFiY2RlZg-0 mid=40 "   \
+	"size=1 body=v {key=k} {timestamp=1700000000000}\n"
+
+	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+		struct talk t = {0};
+		struct buf one = {0};
+		struct batch b = BATCH(.base = 40);
+
+		record(&b, "k", "v", NULL);
+		batch_put(&one, &b, SPAN_EMPTY);
+		fetch(client(&t), 1, 0, 0, 40);
+		fetched(server(&t), 1, buf_span(&one), NULL, 0, 0);
+		buf_free(&one);
+		/* OffsetCommit v8 */
+		ask(client(&t), 8, 8, 2, "tclccuculLlcttt", "readers", -1, "m", NULL, 2, "orders", 2, 0,
+			tries[i].offset, -1, NULL);
+		answer(server(&t), 2,
+			"tlucu"
+			"lhttt",
+			0, 2, "orders", 2, 0, 0);
+		check(&t, tries[i].named ? GOT
+				  "2 XDECLARE log ex=orders type=topic passive {id=MDEyMzQ1Njc4OWFiY2RlZg}\n"
+				  "3 SUBSCRIBE log ex=orders q=readers consumer=shop text=0\n"
+				  "4 SETTLE log ex=orders key=0 q=readers consumer=shop log=orders-0 mid=41 "
+				  "ack up-to\n5 UNSUBSCRIBE log ex=orders q=readers consumer=shop\n"
+					 : GOT
+				  "2 SUBSCRIBE log ex=orders q=readers consumer=shop text=0\n"
+				  "3 SETTLE log ex=orders key=0 q=readers consumer=shop log=orders-0 "
+				  "mid=40 ack up-to\n4 UNSUBSCRIBE log ex=orders q=readers consumer=shop\n");
+	}
+#undef GOT
 }
 
 /* Nobody tells it, but what was sent by name stands where it is fetched by id. */
@@ -682,6 +724,7 @@ int main(void)
 	RUN(unanswered);
 	RUN(topic_ids);
 	RUN(member_by_id);
+	RUN(named_by_commit);
 	RUN(topic_found_out);
 	RUN(positions_and_transactions);
 	RUN(message_sets);
