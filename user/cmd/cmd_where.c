@@ -180,6 +180,7 @@ static void note_replay(struct where *w, const struct finding *f)
 	case STANDS_DEAD_LETTERED:
 	case STANDS_REJECTED:
 	case STANDS_RETURNED:
+	case STANDS_REFUSED:
 	case STANDS_EXPIRED:
 		if (!w->replay && !f->replayed)
 			w->replay = m->row.id;

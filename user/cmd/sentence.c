@@ -417,6 +417,20 @@ static void put_route_reason(struct buf *out, const struct msg *m)
 	}
 }
 
+static void put_refused(struct buf *out, const struct finding *f)
+{
+	const struct msg *m = f->message;
+
+	buf_puts(out, "by the broker");
+	if (m->code)
+		buf_printf(out, " (%" PRIu32 ")", m->code);
+	buf_puts(out, ": ");
+	if (*f->refusal)
+		text_safe(out, span_str(f->refusal));
+	else
+		buf_puts(out, m->row.flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
+}
+
 /* What has no queues stands in its topic or stream, or has gone by. */
 static void put_of_unrouted(struct buf *out, const struct finding *f)
 {
@@ -430,15 +444,10 @@ static void put_of_unrouted(struct buf *out, const struct finding *f)
 		put_destination(out, r);
 		break;
 	case STANDS_REFUSED:
-		if (f->message->code)
-			buf_printf(out, "by the broker (%" PRIu32 "): ", f->message->code);
-		else
-			buf_puts(out, "by the broker: ");
-		if (*f->refusal)
-			text_safe(out, span_str(f->refusal));
-		else
-			buf_puts(out,
-				r->flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
+		put_refused(out, f);
+		break;
+	case STANDS_DROPPED:
+		buf_puts(out, "by the broker: it had one with this id already");
 		break;
 	case STANDS_PURGED:
 		buf_puts(out, "deleted from ");
@@ -487,7 +496,7 @@ static void put_of_message(struct buf *out, const struct finding *f)
 		buf_printf(out, " for key %s", m->row.routing_key);
 		break;
 	case STANDS_REFUSED:
-		buf_puts(out, "by the broker: it did not take it");
+		put_refused(out, f);
 		break;
 	case STANDS_DROPPED:
 		buf_puts(out, "no queue is bound to ");
@@ -543,6 +552,9 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 			buf_printf(out, "%s was purged or deleted", f->copy->queue);
 		}
 		put_ago(out, f, f->since_ns);
+		break;
+	case STANDS_REFUSED:
+		put_refused(out, f);
 		break;
 	default:
 		buf_puts(out, "what became of it here was not seen");

@@ -386,11 +386,46 @@ static void judge_replay(struct judge *j, struct finding *v)
 	case STANDS_REJECTED:
 	case STANDS_EXPIRED:
 	case STANDS_RETURNED:
+	case STANDS_REFUSED:
 		break;
 	default:
 		return;
 	}
 	v->replayed = last_replay(j->l, v->message->row.id, &v->replay, NULL, &e) > 0;
+}
+
+static void on_refusal(void *ctx, const struct msg_op *op)
+{
+	struct finding *v = ctx;
+
+	if (op->kind == OP_CONFIRM && op->flags & OPF_NEGATIVE && op->text.n)
+		snprintf(v->refusal, sizeof(v->refusal), SPAN_FMT, SPAN_ARG(op->text));
+}
+
+/* Words that cannot be read are left out. */
+static void judge_refusal(struct judge *j, struct finding *v)
+{
+	struct err e;
+
+	v->kind = STANDS_REFUSED;
+	loader_operations(j->l, v->message, REFUSAL_AMONG, on_refusal, v, &e);
+}
+
+static void on_duplicate(void *ctx, const struct msg_op *op)
+{
+	if (op->kind == OP_CONFIRM && span_is(op->text, "duplicate"))
+		*(bool *)ctx = true;
+}
+
+/* The broker's answer was that it has it already, under a name that is another message's. */
+static bool was_duplicate(struct judge *j, const struct msg *m)
+{
+	bool is = false;
+	struct err e;
+
+	if (m->row.dest == DEST_LOG && !*m->row.mid)
+		loader_operations(j->l, m, REFUSAL_AMONG, on_duplicate, &is, &e);
+	return is;
 }
 
 int judge_copy(
@@ -438,6 +473,8 @@ int judge_copy(
 		break;
 	case STATE_RETURNED:
 		v.kind = STANDS_RETURNED;
+		if (m->row.flags & MSGF_REFUSED)
+			judge_refusal(j, &v);
 		break;
 	case STATE_UNKNOWN:
 		break;
@@ -449,14 +486,6 @@ int judge_copy(
 	return 0;
 }
 
-static void on_refusal(void *ctx, const struct msg_op *op)
-{
-	struct finding *v = ctx;
-
-	if (op->kind == OP_CONFIRM && op->flags & OPF_NEGATIVE && op->text.n)
-		snprintf(v->refusal, sizeof(v->refusal), SPAN_FMT, SPAN_ARG(op->text));
-}
-
 int judge_message(struct judge *j, const struct msg *m, struct finding *ret, struct err *e)
 {
 	struct finding v = {.message = m, .since_ns = m->row.when_ns};
@@ -466,7 +495,7 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 	if (err)
 		return err;
 	if (m->row.flags & MSGF_REFUSED)
-		v.kind = STANDS_REFUSED;
+		judge_refusal(j, &v);
 	else if (m->row.state == STATE_PURGED)
 		v.kind = STANDS_PURGED;
 	else if (m->row.state == STATE_RETURNED)
@@ -476,12 +505,9 @@ int judge_message(struct judge *j, const struct msg *m, struct finding *ret, str
 	else if (m->row.dest == DEST_LOG && *m->row.mid && m->row.state != STATE_UNKNOWN)
 		v.kind = STANDS_KEPT;
 	else if (m->row.state == STATE_CONFIRMED || m->row.flags & MSGF_CONFIRMED)
-		v.kind = STANDS_NOT_SEEN;
+		v.kind = was_duplicate(j, m) ? STANDS_DROPPED : STANDS_NOT_SEEN;
 	else if (m->row.state == STATE_SENT)
 		v.kind = STANDS_ON_ITS_WAY;
-	/* words that cannot be read are left out */
-	if (v.kind == STANDS_REFUSED)
-		loader_operations(j->l, m, REFUSAL_AMONG, on_refusal, &v, e);
 	judge_replay(j, &v);
 	*ret = v;
 	return 0;

@@ -120,7 +120,7 @@ static int parse_to(const char *text, enum dest dest, struct buf *ret_exchange, 
 static void words(const struct replay_place *p, struct buf *out)
 {
 	buf_printf(out, "subject " SPAN_FMT, SPAN_ARG(p->exchange));
-	if (p->log.n)
+	if (p->log.n && !p->given)
 		buf_printf(out, " (stream " SPAN_FMT ")", SPAN_ARG(p->log));
 }
 

@@ -206,14 +206,21 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 	c->report = (struct report){true, m->err, c->lib.rd_kafka_message_status(m), m->partition, m->offset};
 }
 
+/* "HOST:PORT/bootstrap: Connect to ... failed: Connection refused (after 0ms in state CONNECT)": what is in
+ * the middle. */
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
+	static const char name[] = "/bootstrap: ";
 	struct client *c = opaque;
+	const char *p = strstr(reason, name), *end;
 
 	(void)rk;
 	c->auth_failed |= err == RD_KAFKA_RESP_ERR__AUTHENTICATION;
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !*c->last)
-		snprintf(c->last, sizeof(c->last), "%s", reason);
+	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && *c->last)
+		return;
+	p = p ? p + sizeof(name) - 1 : reason;
+	end = strstr(p, " (after ");
+	snprintf(c->last, sizeof(c->last), "%.*s", end ? (int)(end - p) : (int)strlen(p), p);
 }
 
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)

@@ -37,6 +37,8 @@ async def shop():
     seq = await publish(js, "orders.new", "deleted", 4721)
     await js.delete_msg("ORDERS", seq)
     await publish(js, "lonely", "lonely", 4722)
+    for i in range(2):  # the second one has the first one's Nats-Msg-Id
+        await js.publish("lonely", order("twice-%d" % i), headers={"Nats-Msg-Id": "twice"})
     await publish(js, "limited", "pushed-out", 4723)
     await publish(js, "limited", "kept", 4724)
     # joins late: what is there before it is for it as well, or not

@@ -44,6 +44,10 @@ def shop():
             p.execute()
         except redis.WatchError:
             note("aborted")
+    try:
+        r.lpush("orders", order("wrong-type"))
+    except redis.ResponseError:
+        note("wrong-type")
     r.publish("news", order("heard"))
     r.publish("silence", order("unheard"))
 
