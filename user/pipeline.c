@@ -58,6 +58,7 @@ static int on_conn(void *ctx, const struct conn *c, const struct proto *proto, e
 		[CONN_OTHER] = &p->stats.conns_other,
 		[CONN_ENCRYPTED] = &p->stats.conns_encrypted,
 		[CONN_FAILED] = &p->stats.conns_other,
+		[CONN_UNREAD] = &p->stats.conns_other,
 	};
 
 	/* Reported at its birth (unknown), when it is recognised or given up, and at its end. */

@@ -237,6 +237,8 @@ static inline bool feed_step(struct feed *f, enum flowdir d)
 		f->lost[d] = r.status == PARSE_LOST;
 		if (r.status == PARSE_ERROR)
 			buf_puts(&f->log, "PARSE_ERROR\n");
+		if (r.status == PARSE_UNREAD)
+			buf_puts(&f->log, "PARSE_UNREAD\n");
 		again = f->lost[d] || (r.consumed && f->held[d].n && !r.needed);
 	}
 	free(exact);

@@ -83,10 +83,10 @@ struct talk_way {
 	bool patient;    /* the decoder is asked only when it has what it said it needs */
 };
 
-/* As detect does: after PARSE_ERROR it is not asked again. */
+/* As detect does: after PARSE_ERROR and PARSE_UNREAD it is not asked again. */
 static inline bool talk_given_up(const struct feed *f)
 {
-	return holds(buf_span(&f->log), "PARSE_ERROR");
+	return holds(buf_span(&f->log), "PARSE_ERROR") || holds(buf_span(&f->log), "PARSE_UNREAD");
 }
 
 static inline void talk_feed(struct feed *f, const struct talk *t, const struct talk_way *w)

@@ -176,6 +176,7 @@ static void connection_count(struct status *s, sqlite3_stmt *st, struct json *j)
 		[CONN_OTHER] = {"other", "no broker's (ignored)"},
 		[CONN_ENCRYPTED] = {"encrypted", "TLS (unreadable)"},
 		[CONN_FAILED] = {"failed", "given up"},
+		[CONN_UNREAD] = {"unread", "not read (between servers, or over WebSocket)"},
 	};
 	unsigned state = (unsigned)sqlite3_column_int(st, 1);
 	const char *proto = protocol_name(sqlite3_column_int(st, 0));

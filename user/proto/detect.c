@@ -418,6 +418,8 @@ static int parse_once(
 	case PARSE_LOST:
 		f->resync = *more = true;
 		return 0;
+	case PARSE_UNREAD:
+		return give_up(dc, CONN_UNREAD);
 	case PARSE_ERROR:
 		break;
 	}

@@ -15,6 +15,7 @@ enum conn_state {
 	CONN_OTHER = 2,     /* no broker protocol that we know: ignored from then on */
 	CONN_ENCRYPTED = 3, /* TLS: a ClientHello or TLS records were seen */
 	CONN_FAILED = 4,    /* a decoder had it and gave up */
+	CONN_UNREAD = 5,    /* a broker's, in a form that is not read: told by its decoder */
 };
 
 struct detect_out {

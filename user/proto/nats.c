@@ -17,7 +17,7 @@
  * until somebody asks which one it has first. Which consumers get what a subject transform renamed is not
  * predicted. A fast batch tells only its last one's sequence. The API under another prefix than $JS.API or
  * $JS.domain.API is known by its words. NATS over WebSocket is not read; servers among themselves (routes,
- * gateways, leaf nodes) are recognised and give nothing.
+ * gateways, leaf nodes) are recognised and told as not read.
  *
  * A message that lies whole in what parse() gets is told without a copy; otherwise its line and what is kept
  * of its payload are copied as they come, and nothing more than the payload limit.
@@ -140,9 +140,6 @@ static void plain_line(struct nats *st, const struct line *l)
 		break;
 	case VERB_ERR:
 		nats_error(st, l->rest);
-		break;
-	case VERB_LINK:
-		st->link = true;
 		break;
 	default:
 		break;
@@ -287,6 +284,10 @@ static enum progress whole_line(struct nats *st, struct in *in, uint64_t pos, st
 	case LINE_OK:
 		break;
 	}
+	if (l.verb == VERB_LINK) {
+		st->link = true;
+		return WAIT;
+	}
 	if (l.verb == VERB_CONNECT)
 		look_for_secrets(st, in, pos, span_sub(s, 0, l.len), true);
 	st->begun[st->dir] = true;
@@ -358,6 +359,11 @@ static struct parse_result nats_parse(void *state, enum flowdir d, uint64_t pos,
 	enum progress p = GO_ON;
 
 	st->dir = d;
+	if (!pos && nats_websocket(data, d)) {
+		r.status = PARSE_UNREAD;
+		r.consumed = data.n;
+		return r;
+	}
 	if (!in->synced && !st->link) {
 		r.status = PARSE_LOST;
 		return r;
@@ -372,8 +378,10 @@ static struct parse_result nats_parse(void *state, enum flowdir d, uint64_t pos,
 	}
 	if (p == LOST)
 		return nothing_of_it(st, d, span_sub(data, r.consumed, SIZE_MAX), r.consumed);
-	if (st->link)
+	if (st->link) {
+		r.status = PARSE_UNREAD;
 		r.consumed = data.n;
+	}
 	return r;
 }
 

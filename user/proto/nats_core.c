@@ -370,7 +370,14 @@ static void receive(struct nats *st, const struct nats_msg *m, const struct sub 
 void nats_deliver(struct nats *st, const struct nats_msg *m)
 {
 	struct sub *s = sub_find(st, m->l->sid);
+	uint64_t n;
 
+	/* Clients number their subscriptions. Servers among themselves write an account's name or a subject
+	 * in the sid's place. */
+	if (st->attached && !nats_decimal(m->l->sid, UINT64_MAX, &n)) {
+		st->link = true;
+		return;
+	}
 	if (!s)
 		s = sub_new(st, m->l->sid, SPAN_EMPTY, SPAN_EMPTY);
 	if (!nats_js_deliver(st, m, s) && !status_message(st, m) && !system_message(st, m))

@@ -6,6 +6,9 @@
 #include "base/search.h"
 #include "proto/nats_state.h"
 
+#define HEAD_MAX  8192 /* bytes of a request to upgrade */
+#define INFO_SEEN 128  /* bytes of INFO, where its server_id stands */
+
 static bool holds_word(struct span s, const char *word)
 {
 	return s.n && memmem(s.p, s.n, word, strlen(word));
@@ -51,10 +54,52 @@ static enum probe_result client_begins(struct span s)
 	}
 }
 
+/* --- WebSocket --- */
+
+/* A frame of the server's whose data begins with INFO, behind the answer to the upgrade; 5 bytes and more. */
+static bool info_frame(struct span s)
+{
+	static const size_t head[] = {2, 4, 10}; /* with a length of 7 bits, 16 and 64 */
+	size_t n = s.n > 1 ? head[s.p[1] < 126 ? 0 : s.p[1] - 125] : 0;
+
+	return s.n > n && n && (s.p[0] & 0x0f) <= 2 && span_starts(span_sub(s, n, SIZE_MAX), "INFO {") &&
+	       holds_word(span_sub(s, n, SIZE_MAX), "\"server_id\"");
+}
+
+static struct span behind_head(struct span s)
+{
+	const uint8_t *end = s.n ? memmem(s.p, s.n, "\r\n\r\n", 4) : NULL;
+
+	return end ? span_of(end + 4, s.n - (size_t)(end - s.p) - 4) : SPAN_EMPTY;
+}
+
+bool nats_websocket(struct span s, enum flowdir d)
+{
+	if (d == TO_CLIENT)
+		return span_starts(s, "HTTP/1.1 101");
+	return span_starts(s, "GET ") && holds_word(span_sub(s, 0, HEAD_MAX), "\r\nSec-WebSocket-Key:");
+}
+
+/* Only a request to upgrade is waited for: any other of HTTP is none of ours as soon as its head is there. */
+static enum probe_result websocket(struct span to_server, struct span to_client)
+{
+	struct span said = behind_head(to_client);
+
+	if (!behind_head(to_server).p && to_server.n < HEAD_MAX && !to_client.n)
+		return PROBE_MORE;
+	if (!nats_websocket(to_server, TO_SERVER) || (to_client.n && !nats_websocket(to_client, TO_CLIENT)))
+		return PROBE_NO;
+	if (said.n < INFO_SEEN)
+		return PROBE_MORE;
+	return info_frame(said) ? PROBE_YES : PROBE_NO;
+}
+
 static enum probe_result from_first(struct span to_server, struct span to_client)
 {
 	enum probe_result c = client_begins(to_server), s = server_begins(to_client);
 
+	if (to_server.n && span_eq(span_sub(to_server, 0, 4), span_sub(SPAN_LIT("GET "), 0, to_server.n)))
+		return websocket(to_server, to_client);
 	if (c == PROBE_NO || s == PROBE_NO)
 		return PROBE_NO;
 	return c == PROBE_YES || s == PROBE_YES ? PROBE_YES : PROBE_MORE;
@@ -105,6 +150,18 @@ static enum evidence evidence_in(struct span s, enum flowdir d)
 	return best;
 }
 
+/* A message from server to server, which either side may have sent. */
+static bool link_in(struct span s)
+{
+	struct line l;
+
+	for (size_t i = 0; i < s.n; i = nats_next_start(s, i))
+		if (nats_believe(span_sub(s, i, SIZE_MAX), TO_SERVER, NATS_PAYLOAD_MAX, &l) == PROVEN &&
+			l.verb == VERB_LINK && l.payload)
+			return true;
+	return false;
+}
+
 /* All of @s is lines. */
 static bool nothing_else(struct span s, enum flowdir d)
 {
@@ -145,6 +202,6 @@ enum probe_result nats_probe(struct span to_server, struct span to_client, bool 
 	r = sure(to_server, to_client) ? PROBE_YES : PROBE_MORE;
 	reversed = sure(to_client, to_server) ? PROBE_YES : PROBE_MORE;
 	if (r == reversed)
-		return PROBE_MORE;
+		return link_in(to_server) || link_in(to_client) ? PROBE_YES : PROBE_MORE;
 	return r == PROBE_YES ? PROBE_YES : PROBE_REVERSED;
 }

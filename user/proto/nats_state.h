@@ -250,6 +250,8 @@ void nats_batch_abandoned(struct nats *st, struct span id, struct span stream, s
 void nats_batches_free(struct nats_shared *sh);
 
 /* nats_probe.c */
+/* The first bytes of NATS over WebSocket, if it is NATS. */
+bool nats_websocket(struct span s, enum flowdir d);
 enum probe_result nats_probe(struct span to_server, struct span to_client, bool from_start);
 
 /* nats_login.c */

@@ -30,6 +30,7 @@ static const struct verb_def {
 	/* A server says it to another one in either direction. */
 	{"INFO", VERB_INFO, C | S},
 	{"CONNECT", VERB_CONNECT, C},
+	/* With a payload, the size of which is the last word. */
 	{"RMSG", VERB_LINK, C | S},
 	{"LMSG", VERB_LINK, C | S},
 	{"RS+", VERB_LINK, C | S},
@@ -135,6 +136,22 @@ static bool message_args(struct line *l, const struct span *args, size_t n, uint
 	return true;
 }
 
+static bool link_args(struct line *l, bool payload, uint32_t payload_max)
+{
+	struct span args[ARGS_MAX];
+	uint64_t total;
+	size_t n;
+
+	if (!payload)
+		return true;
+	n = split(l->rest, args);
+	if (n < 2 || n > ARGS_MAX || !nats_decimal(args[n - 1], payload_max, &total))
+		return false;
+	l->payload = true;
+	l->total = (uint32_t)total;
+	return true;
+}
+
 static bool parse_args(struct line *l, uint32_t payload_max)
 {
 	struct span args[ARGS_MAX];
@@ -144,7 +161,6 @@ static bool parse_args(struct line *l, uint32_t payload_max)
 	case VERB_INFO:
 	case VERB_CONNECT:
 		return l->rest.n && l->rest.p[0] == '{';
-	case VERB_LINK:
 	case VERB_ERR:
 	case VERB_OK:
 	case VERB_PING:
@@ -198,6 +214,8 @@ enum line_status nats_line(struct span s, enum flowdir d, uint32_t payload_max, 
 	while (verb_n < end && blank(s.p[verb_n]))
 		verb_n++;
 	ret->rest = span_sub(s, verb_n, end > verb_n ? end - verb_n : 0);
+	if (v->verb == VERB_LINK)
+		return link_args(ret, v->name[1] == 'M', payload_max) ? LINE_OK : LINE_BAD;
 	return parse_args(ret, payload_max) ? LINE_OK : LINE_BAD;
 }
 

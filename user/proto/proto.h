@@ -36,10 +36,12 @@ enum probe_result {
 enum parse_status {
 	PARSE_OK, /* consumed what it could; `needed` more bytes before it makes sense to call again (0: any)
 		   */
-	PARSE_LOST,  /* not at a frame boundary any more: resync() is called, the skipped bytes are a counted
-			gap */
-	PARSE_ERROR, /* this is not my protocol after all, or it is beyond repair (TLS upgrade): never called
-			again */
+	PARSE_LOST,   /* not at a frame boundary any more: resync() is called, the skipped bytes are a counted
+			 gap */
+	PARSE_ERROR,  /* this is not my protocol after all, or it is beyond repair (TLS upgrade): never called
+			 again */
+	PARSE_UNREAD, /* it is, in a form that is not read (NATS between servers, over WebSocket): never
+			 called again either */
 };
 
 struct parse_result {

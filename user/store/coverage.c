@@ -15,10 +15,12 @@ static const char coverage_sql[] =
 	" (SELECT ifnull(sum(lost_bytes),0) FROM session),"
 	" (SELECT count(*) FROM connection WHERE state=3)," /* CONN_ENCRYPTED */
 	" (SELECT ifnull(sum(bytes_to_server+bytes_to_client),0) FROM connection WHERE state=3),"
-	/* CONN_UNKNOWN, CONN_FAILED. In a few bytes (a thread wakes another one) no message can have been. */
-	" (SELECT count(*) FROM connection WHERE state=4 OR (state=0 AND "
+	/* CONN_UNKNOWN, CONN_FAILED, CONN_UNREAD. In a few bytes (a thread wakes another one) no message can
+	   have been. */
+	" (SELECT count(*) FROM connection WHERE state IN (4,5) OR (state=0 AND "
 	"bytes_to_server+bytes_to_client>=16))";
-_Static_assert(OPF_TRUNCATED == 1 && CONN_ENCRYPTED == 3 && CONN_UNKNOWN == 0 && CONN_FAILED == 4,
+_Static_assert(OPF_TRUNCATED == 1 && CONN_ENCRYPTED == 3 && CONN_UNKNOWN == 0 && CONN_FAILED == 4 &&
+		       CONN_UNREAD == 5,
 	"numbers in the query above");
 
 /* The busiest of them: "java 812". */

@@ -235,13 +235,16 @@ static void begun_inside_of_a_verb(void)
 
 static void servers_among_themselves(void)
 {
-	EXPECT("", INFO,
+	EXPECT("PARSE_UNREAD\n", INFO,
 		C("CONNECT "
 		  "{\"echo\":false,\"verbose\":false,\"user\":\"r\",\"name\":\"N2\",\"cluster\":\"c\"}\r\n"
 		  "INFO {\"server_id\":\"N2\"}\r\nRS+ $G a\r\nRMSG $G a 2\r\nhi\r\n"),
 		S("RMSG $G a 5\r\nhello\r\n"));
-	EXPECT("", S("INFO {\"server_id\":\"N1\",\"leafnode_urls\":[]}\r\n"),
+	EXPECT("PARSE_UNREAD\n", S("INFO {\"server_id\":\"N1\",\"leafnode_urls\":[]}\r\n"),
 		C("LS+ foo\r\nLMSG foo 2\r\nhi\r\nPUB a 1\r\nx\r\n"));
+	/* Begun in the middle: what stands in the place of a client's own number tells it. */
+	EXPECT_MIDDLE("PARSE_UNREAD\n", S("HMSG $G a.b 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"));
+	EXPECT_MIDDLE("PARSE_UNREAD\n", S("RS+ $G a\r\nRMSG $G a.b 2\r\nhi\r\n"));
 }
 
 static void tls_after_info(void)

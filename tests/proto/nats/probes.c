@@ -46,6 +46,55 @@ static const struct guess {
 	{"", "INFO {\"server_id\":\"N\"}\r\nPING\r\n", false, PROBE_YES},
 };
 
+#define GET    "GET / HTTP/1.1\r\nHost: n\r\n"
+#define KEY    "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n"
+#define SWITCH "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+#define ID     "INFO {\"server_id\":\"" FIFTY FIFTY FIFTY "\""
+#define FIFTY  "NDD5FQQMT2UIWOSBWIHORC64QHD6KOBHSFQMAXJYDQIBBGHO7"
+
+/* What is not read, but told: over WebSocket, servers among themselves. */
+static const struct guess unread[] = {
+	{GET KEY "\r\n", SWITCH "\x82\x7e\x01\x20" ID "}\r\n", true, PROBE_YES},
+	{GET KEY "\r\n", SWITCH "\x82\x7d" ID "}\r\n", true, PROBE_YES},
+	{GET KEY "\r\n", SWITCH "\x82", true, PROBE_MORE},
+	{GET KEY "\r\n", SWITCH, true, PROBE_MORE},
+	{GET KEY "\r\n", "", true, PROBE_MORE},
+	{GET KEY, "", true, PROBE_MORE},
+	{"GE", "", true, PROBE_MORE},
+	{GET "\r\n", "", true, PROBE_NO},
+	{GET "\r\n", SWITCH "\x82\x7d" ID "}\r\n", true, PROBE_NO},
+	{GET KEY "\r\n", "HTTP/1.1 200 OK\r\n\r\n", true, PROBE_NO},
+	{GET KEY "\r\n", SWITCH "\x81\x7d{\"text\":\"" FIFTY FIFTY FIFTY "\"}", true, PROBE_NO},
+	{"RMSG $G a.b 5\r\nhello\r\n", "", false, PROBE_YES},
+	{"", "LMSG a.b 5\r\nhello\r\nPING\r\n", false, PROBE_YES},
+	{"RMSG $G a.b 5\r\nhello, world\r\n", "", false, PROBE_MORE},
+	{"A- b 5\r\nLS+ me\r\n", "", false, PROBE_MORE},
+};
+
+static void told_as_unread(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(unread); i++) {
+		const struct guess *g = &unread[i];
+		enum probe_result r =
+			proto_nats.probe(span_str(g->to_server), span_str(g->to_client), g->from_start);
+
+		if (r != g->want)
+			fprintf(stderr, "%zu: %d\n", i, r);
+		CHECK(r == g->want);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		struct proto_out out = {0};
+		struct proto_opts opts = {0};
+		void *st = proto_nats.state_new(&opts, &out, true);
+
+		CHECK_EQ(proto_nats.parse(st, TO_SERVER, 0, span_str(unread[i].to_server)).status,
+			PARSE_UNREAD);
+		CHECK_EQ(proto_nats.parse(st, TO_CLIENT, 0, span_str(unread[i].to_client)).status,
+			PARSE_UNREAD);
+		proto_nats.state_free(st);
+	}
+}
+
 static void told_apart(void)
 {
 	static const char *const words[] = {"no", "more", "yes", "reversed"};
@@ -112,6 +161,7 @@ static void hash_over_hops(void)
 int main(void)
 {
 	RUN(told_apart);
+	RUN(told_as_unread);
 	RUN(never_no_on_the_way);
 	RUN(hash_over_hops);
 	return test_end();
