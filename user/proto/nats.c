@@ -114,8 +114,11 @@ static void info(struct nats *st, const struct line *l)
 	/* Only a server sends it to a server. */
 	if (st->dir == TO_SERVER)
 		st->link = true;
-	if (nats_json_u64(nats_json_get(l->rest, "max_payload"), &n) && n > st->payload_max && n <= INT32_MAX)
-		st->payload_max = (uint32_t)n;
+	if (st->dir == TO_CLIENT && nats_json_u64(nats_json_get(l->rest, "max_payload"), &n)) {
+		st->allowed = n;
+		if (n > st->payload_max && n <= INT32_MAX)
+			st->payload_max = (uint32_t)n;
+	}
 	if (st->dir == TO_CLIENT)
 		cluster(st, l->rest);
 }

@@ -277,6 +277,8 @@ void nats_publish(struct nats *st, const struct nats_msg *m)
 	if (batch)
 		nats_batch_sent(st, &part, id);
 	asked(st, m, id, batch ? part.key : 0);
+	if (st->allowed && m->l->total > st->allowed)
+		st->too_large = id;
 	st->sends[st->sends_at].key = nats_key(m->l->subject);
 	st->sends[st->sends_at].id = id;
 	st->sends_at = (st->sends_at + 1) % SENDS_MAX;
@@ -454,10 +456,12 @@ void nats_error(struct nats *st, struct span text)
 			op.exchange = subject;
 			op.ref = send_to(st, subject);
 		}
-		if (op.ref) {
-			op.kind = OP_CONFIRM;
-			op.flags = OPF_NEGATIVE;
-		}
+	} else if (span_starts(text, "Maximum Payload Violation")) {
+		op.ref = st->too_large;
+	}
+	if (op.ref) {
+		op.kind = OP_CONFIRM;
+		op.flags = OPF_NEGATIVE;
 	}
 	nats_emit(st, &op);
 }

@@ -157,11 +157,13 @@ struct nats {
 	bool own_shared;
 	struct in in[2];
 	struct secrets secrets;
-	bool begun[2]; /* something of it was understood */
-	bool attached; /* its beginning was not seen */
-	bool link;     /* servers among themselves: not looked at */
-	bool mask;     /* the rest of a CONNECT line follows a hole: all of it is secret */
-	uint32_t payload_max;
+	bool begun[2];        /* something of it was understood */
+	bool attached;        /* its beginning was not seen */
+	bool link;            /* servers among themselves: not looked at */
+	bool mask;            /* the rest of a CONNECT line follows a hole: all of it is secret */
+	uint32_t payload_max; /* a larger one is no line */
+	uint64_t allowed;     /* what the server takes, 0 not known */
+	uint64_t too_large;   /* the publish that is larger */
 
 	struct map subs, subs_by_subject; /* -> struct sub */
 	struct map readers;               /* -> struct reader, owned by its sub */

@@ -188,6 +188,41 @@ async def copies(l):
         l.heard(await again.next_msg(5))
 
 
+async def wire(l):
+    """By hand, as no library would write it: verbose, any bytes, nothing at all, what the server does not know."""
+    host, port = l.t.args.server.split(":")
+    r, w = await asyncio.open_connection(host, int(port))
+    assert (await r.readline()).startswith(b"INFO ")
+    w.write(b'CONNECT {"verbose":true,"pedantic":false,"headers":true,"no_responders":true,"lang":"hand","version":"1"}\r\n')
+
+    async def until(word):
+        seen = b""
+        while word not in seen:
+            more = await asyncio.wait_for(r.read(65536), 5)
+            assert more, seen
+            seen += more
+        return seen
+
+    w.write(b"SUB wire.> 7\r\nPING\r\n")
+    await until(b"PONG\r\n")
+    twice = [["A", "1"], ["A", "2"], ["b", "x:y"], ["none", ""]]
+    block = b"NATS/1.0\r\nA: 1\r\nA: 2\r\nb:x:y\r\nnone:\r\n\r\n"
+    for i, (line, headers, body) in enumerate((
+            (b"PUB wire.%d %d", [], b""), (b"pub \t wire.%d  %d ", [], b"\r\n\r\n"), (b"PUB wire.%d %d", [], bytes(range(256))),
+            (b"PUB wire.%d %d", [], b"MSG wire.0 7 2\r\nhi\r\n+OK\r\nPUB wire.0 1\r\nx\r\n"), (b"HPUB wire.%d %d %d", twice, b""),
+            (b"HPUB wire.%d %d %d", twice, b"NATS/1.0\r\n\r\n"), (b"PUB wire.%d %d", [], b"+ACK"))):
+        sizes = (i, len(block), len(block) + len(body)) if headers else (i, len(body))
+        w.write(line % sizes + b"\r\n" + (block if headers else b"") + body + b"\r\n")
+        l.t.message("send", body, dest="wire.%d" % i, headers=headers)
+        l.t.message("recv", body, dest="wire.%d" % i, headers=headers)
+    w.write(b"SUB _INBOX.hand 8\r\nPUB nobody.at.home _INBOX.hand 1\r\n?\r\nPING\r\n")
+    l.t.message("send", b"?", dest="nobody.at.home", headers=[], tx="abort")
+    assert b" 503" in await until(b"PONG\r\n")
+    w.write(b"NONSENSE\r\n")
+    assert b"Unknown Protocol Operation" in await until(b"\r\n")
+    w.close()
+
+
 # --- of newer servers ---
 
 async def filters(l):

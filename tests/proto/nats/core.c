@@ -117,6 +117,17 @@ static void verbose(void)
 		S("-ERR 'Stale Connection'\r\n"));
 }
 
+/* The server closes, having read neither that one nor what follows it. */
+static void too_large(void)
+{
+	EXPECT("1 LOGIN channel text=shop\n"
+	       "2 SEND channel ex=a size=5 body=hello\n"
+	       "3 SEND channel ex=b size=2 body=hi\n"
+	       "4 CONFIRM channel ref=2 text=Maximum Payload Violation negative\n",
+		S("INFO {\"server_id\":\"N\",\"max_payload\":4}\r\n"), CONNECT,
+		C("PUB a 5\r\nhello\r\nPUB b 2\r\nhi\r\n"), S("-ERR 'Maximum Payload Violation'\r\n"));
+}
+
 static void secrets(void)
 {
 	EXPECT("1 LOGIN channel text=shop\n", INFO,
@@ -267,6 +278,7 @@ int main(void)
 	RUN(no_responders);
 	RUN(unsubscribed_at_max);
 	RUN(verbose);
+	RUN(too_large);
 	RUN(secrets);
 	RUN(secrets_behind_a_hole);
 	RUN(sizes_lie);
