@@ -396,11 +396,16 @@ static void put_retried(struct buf *out, const struct answer *a, struct judge *j
 
 	put_dead_reason(out, f);
 	buf_printf(out, ", then to %s", f->end->queue);
-	if (f->dead != f->end_message && *f->dead->copies[0].queue)
+	if (f->dead != f->end_message && f->dead->copies_n && *f->dead->copies[0].queue &&
+		strcmp(f->dead->copies[0].queue, f->end->queue))
 		buf_printf(out, " through %s", f->dead->copies[0].queue);
 	buf_printf(out, " (m%" PRIu64 "): ", f->end_message->row.id);
 	if (judge_copy(j, f->end_message, f->end, &end, &e)) {
 		buf_puts(out, "what became of it there cannot be read");
+		return;
+	}
+	if (end.kind == STANDS_RETRIED) { /* dead letters and retries in turn: told of that message */
+		buf_puts(out, "tried again from there");
 		return;
 	}
 	if (end.kind != STANDS_DONE)

@@ -301,7 +301,10 @@ int travel_link(struct correlator *c, struct message *m)
 	for (unsigned i = 0; t && i < t->n && !err; i++) {
 		struct message *old = message_by_id(c, t->t[i].message);
 
-		if (old && (!m->flow || root_of(old->flow) != root_of(m->flow)))
+		/* A retry is told beside its cause; of equal bodies that has been done. */
+		bool retry = t->t[i].kind == LINK_RETRY_OF && old && old->body_hash != m->body_hash;
+
+		if (old && (retry || !m->flow || root_of(old->flow) != root_of(m->flow)))
 			err = link_add(c, old->id, m->id, t->t[i].kind,
 				t->t[i].kind == LINK_SAME_FLOW ? 0.95 : 0.99, t->t[i].why);
 	}

@@ -184,7 +184,8 @@ void redis_kombu_gone(struct redis *st, const struct answer *a, struct span tag)
 	if (!v)
 		return;
 	op.ref = v >> KOMBU_BITS;
-	op.settle = v & KOMBU_RESTORING ? SETTLE_REQUEUE : SETTLE_ACK;
+	/* What is put back is another message of the same id, changed: a send of its own. */
+	op.settle = v & KOMBU_RESTORING ? SETTLE_REJECT : SETTLE_ACK;
 	op.flags = a->h.flags & PEND_TX ? OPF_TX : 0;
 	redis_emit(st, &op);
 }

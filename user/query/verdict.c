@@ -369,6 +369,41 @@ static int judge_dead(struct judge *j, const struct msg_copy *c, struct finding 
 	return follow_dead(j, c, v, e);
 }
 
+static uint64_t retry_of(const struct msg *m)
+{
+	for (size_t i = 0; i < m->links_n; i++)
+		if (m->links[i].kind == LINK_RETRY_OF && m->links[i].src == m->row.id)
+			return m->links[i].dst;
+	return 0;
+}
+
+/* Sent again to where it was, by whoever rejected it, maybe often: what counts is where the last one stands.
+ */
+static int judge_retried(struct judge *j, struct finding *v, struct err *e)
+{
+	struct msg *first = NULL, *last = NULL;
+	uint64_t next = retry_of(v->message);
+
+	for (unsigned hops = 0; next; hops++) {
+		int err = hops < MAX_HOPS ? loader_get(j->l, next, &last, e) : -ENOENT;
+
+		if (err == -ENOENT)
+			return 0;
+		if (err)
+			return err;
+		first = first ? first : last;
+		next = retry_of(last);
+	}
+	if (!last || last->copies_n != 1)
+		return 0;
+	v->kind = STANDS_RETRIED;
+	v->dead = first;
+	v->end_message = last;
+	v->end = &last->copies[0];
+	snprintf(v->reason, sizeof(v->reason), "rejected");
+	return 0;
+}
+
 /*
  * Was what went wrong, or lies where dead letters go, sent again since? A store that cannot say so leaves the
  * rest of the verdict as it is.
@@ -458,6 +493,8 @@ int judge_copy(
 		v.since_ns = c->settled_ns;
 		err = queue_facts(j, m, c->queue, &f, e);
 		v.target = err ? DEAD_TARGET_UNKNOWN : f->target;
+		if (!err)
+			err = judge_retried(j, &v, e);
 		break;
 	case STATE_DEAD_LETTERED:
 		v.kind = STANDS_DEAD_LETTERED;

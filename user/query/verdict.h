@@ -15,8 +15,8 @@ enum standing {
 	STANDS_DONE,
 	STANDS_REJECTED, /* and it is not known that it went on from there */
 	STANDS_DEAD_LETTERED,
-	STANDS_RETRIED, /* dead-lettered, and from there back to where it is worked on: `end` says how that
-			   went */
+	STANDS_RETRIED, /* dead-lettered, and from there back to where it is worked on, or rejected and
+			   sent there again: `end` says how that went */
 	STANDS_EXPIRED,
 	STANDS_PURGED,
 	/* of a message without copies */

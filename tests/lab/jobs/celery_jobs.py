@@ -24,7 +24,7 @@ def bill(self, order, name, customer=None):
 
 def enqueue(name, queue="celery", number=4711):
     r = bill.apply_async(args=[{"order": {"id": number}}, name], kwargs={"customer": "J. Doe %s" % name}, queue=queue,
-                         countdown=1 if name == "later" else None)
+                         countdown={"later": 1, "much-later": 60}.get(name))
     told.tell("enqueued", r.id, queue, name, number)
 
 

@@ -446,7 +446,7 @@ def settle_late(name, s, found):
         for i in done:
             if i == ids[2]:
                 s.got("celery", "celery", i)
-                s.say("SETTLE", "of=" + i, "requeue", "tx")
+                s.say("SETTLE", "of=" + i, "reject", "tx")
             s.got("celery", "celery", i, *(["redelivered"] if i == ids[2] else []))
             s.say("SETTLE", "of=" + i, "ack", "tx")
         s.say("SEND", "celery", ids[2])
