@@ -307,8 +307,9 @@ static void request(struct kafka *st, struct span frame, bool cut)
 		return;
 	}
 	client_is(st, &h);
+	if (!st->asked)
+		st->asked_first = h.correlation;
 	st->asked = true;
-	kafka_orphans(st);
 	r = ring_new(st);
 	if (!r)
 		return;
@@ -420,6 +421,11 @@ static void response(struct kafka *st, struct span frame, bool cut)
 	ring_pop(st);
 }
 
+void kafka_answer(struct kafka *st, struct span frame)
+{
+	response(st, frame, false);
+}
+
 /* @frame: without its size. */
 static void frame_work(struct kafka *st, enum flowdir d, uint64_t pos, struct span frame, bool cut)
 {
@@ -427,10 +433,14 @@ static void frame_work(struct kafka *st, enum flowdir d, uint64_t pos, struct sp
 	st->dir = d;
 	st->pos = pos;
 	st->end = st->at[d] = pos + SIZE_BYTES + frame.n;
-	if (d == TO_SERVER)
+	if (d == TO_SERVER) {
 		request(st, frame, cut);
-	else
+		kafka_orphans(st, false);
+	} else {
+		if (st->asked)
+			kafka_orphans(st, true);
 		response(st, frame, cut);
+	}
 }
 
 /* --- losses --- */
@@ -758,7 +768,7 @@ static void kafka_closed(void *state)
 	for (int d = 0; d < 2; d++)
 		if (st->big_size[d])
 			big_cut(st, d);
-	kafka_orphans(st);
+	kafka_orphans(st, true);
 	st->dir = TO_CLIENT;
 	st->pos = st->end = st->at[TO_CLIENT];
 	kafka_subs_end(st, SPAN_EMPTY, true);

@@ -166,26 +166,38 @@ void kafka_orphan(struct kafka *st, struct span frame)
 	buf_put_span(&st->before, frame);
 }
 
-void kafka_orphans(struct kafka *st)
+void kafka_orphans(struct kafka *st, bool all)
 {
-	struct span all = buf_span(&st->before);
+	struct buf waited = st->before;
+	struct span rest = buf_span(&waited);
 	enum flowdir dir = st->dir;
 	uint64_t pos = st->pos, end = st->end;
 
+	if (!rest.n || (!all && !st->asked))
+		return;
+	st->before = (struct buf){0};
+	st->asked |= all;
 	st->dir = TO_CLIENT;
 	st->pos = st->before_pos;
-	while (all.n && buf_ok(&st->before)) {
-		struct kin in = kin_of(all);
+	while (rest.n && buf_ok(&waited)) {
+		struct kin in = kin_of(rest);
 		size_t n = (size_t)kin_int(&in, 4);
+		int32_t correlation = (int32_t)kin_int(&in, 4);
 
+		/* Its request may be among those that are being read just now. */
+		if (!all && correlation > st->asked_first && !kafka_awaits(st, correlation))
+			break;
 		st->end = st->pos + 4 + n;
-		look(st, span_sub(all, 4, n));
+		kafka_answer(st, span_sub(rest, 4, n));
 		st->pos = st->end;
-		all = span_sub(all, 4 + n, SIZE_MAX);
+		rest = span_sub(rest, 4 + n, SIZE_MAX);
 	}
-	if (!buf_ok(&st->before))
-		kafka_lost(st, st->before.n, "answers a request that was not seen");
-	buf_free(&st->before);
+	st->before_pos = st->pos;
+	if (!buf_ok(&waited))
+		kafka_lost(st, waited.n, "answers a request that was not seen");
+	else if (rest.n)
+		buf_put_span(&st->before, rest);
+	buf_free(&waited);
 	st->dir = dir;
 	st->pos = pos;
 	st->end = end;

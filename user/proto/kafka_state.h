@@ -129,7 +129,8 @@ struct kafka {
 	uint64_t partial_end[2];   /* of a frame whose beginning was seen; 0: none */
 	struct khead partial_head; /* of the client's, when partial_headed */
 	bool partial_headed;
-	bool asked;        /* a request was seen */
+	bool asked; /* a request was seen */
+	int32_t asked_first;
 	struct buf before; /* what the server said before that, whole frames */
 	uint64_t before_pos;
 	struct buf big[2]; /* a large frame, so far; without its size */
@@ -209,6 +210,8 @@ struct kitem *kafka_items_of(struct kafka *st, uint64_t log, size_t *ret_n);
 bool kafka_awaits(struct kafka *st, int32_t correlation);
 /* The correlation id of the oldest request that waits; -1 none. */
 int64_t kafka_asked_first(struct kafka *st);
+/* What a server said; @frame: without its size. */
+void kafka_answer(struct kafka *st, struct span frame);
 /* @n bytes of the frame under work may have told something, and did not. */
 void kafka_lost(struct kafka *st, uint64_t n, const char *reason);
 
@@ -223,8 +226,8 @@ enum kchain kafka_chain(struct kafka *st, struct span data);
 /* An answer to a request that was not seen; @frame: without its size. It waits for the first request, which
  * says whose connection this is. */
 void kafka_orphan(struct kafka *st, struct span frame);
-/* They do not wait any longer. */
-void kafka_orphans(struct kafka *st);
+/* A request was read: what waited for it is. @all: nothing waits any longer. */
+void kafka_orphans(struct kafka *st, bool all);
 
 /* kafka_produce.c */
 void kafka_produce(struct kafka *st, struct kreq *r, struct kin *in);

@@ -282,6 +282,31 @@ static void from_inside(void)
 	buf_free(&r);
 }
 
+/* A request that proves little is read when the next one is there: its answer has come before. */
+static void answered_meanwhile(void)
+{
+	struct buf asked[2] = {{0}}, answered = {0};
+	struct feed f;
+
+	feed_begin(&f, &proto_kafka, false, 0);
+	f.lost[0] = f.lost[1] = true;
+	for (int i = 0; i < 2; i++)
+		ask(&asked[i], 2, 1, 5 + i, "llsllL", -1, 1, "orders", 1, 0, -1LL);
+	answer(&answered, 5, "lsllhLL", 1, "orders", 1, 0, 0, -1LL, 40LL);
+	feed_bytes(&f, TO_SERVER, buf_span(&asked[0]));
+	CHECK(f.lost[TO_SERVER]);
+	feed_bytes(&f, TO_CLIENT, buf_span(&answered));
+	feed_bytes(&f, TO_SERVER, buf_span(&asked[1]));
+	CHECK(!f.lost[TO_SERVER] && !f.bad);
+	feed_end(&f);
+	CHECK_EQ(f.log.n, 0);
+	CHECK_EQ(f.not_understood[TO_CLIENT], 0);
+	feed_free(&f);
+	buf_free(&asked[0]);
+	buf_free(&asked[1]);
+	buf_free(&answered);
+}
+
 int main(void)
 {
 	RUN(recorded);
@@ -289,5 +314,6 @@ int main(void)
 	RUN(nothing_came);
 	RUN(counted);
 	RUN(from_inside);
+	RUN(answered_meanwhile);
 	return test_end();
 }
