@@ -3,7 +3,8 @@
  * apart by those, not by their hash, which changes with every version:
  *
  * - adding: ARGV[1] is a msgpack array [key prefix, own id, name, ...], ARGV[2] the data, and <prefix>id is
- *   among the keys; the answer is the job's id.
+ *   among the keys; the answer is the job's id. It is the same when a job of that id is there, and the new
+ * one is ignored.
  * - taking: a plain ARGV is the key prefix, <prefix>active among the keys; a job in the answer, [fields, id,
  *   ...], is given to this worker. Finishing a job also takes the next one.
  * - settling: such a script with the job's own key among the keys and its id among the arguments:
@@ -181,6 +182,12 @@ bool redis_bullmq_request(struct redis *st, uint8_t flags)
 
 /* --- answers --- */
 
+/* A job that was added and has not ended. */
+static uint64_t job_hash(const struct redis *st, const struct answer *a, struct span queue, struct span id)
+{
+	return hash_span(id, redis_name_hash(st, a->h.db, queue)) ^ 0x62756c6c;
+}
+
 static void added(struct redis *st, const struct answer *a, const struct node *n)
 {
 	struct span id = answer_item(a, 0);
@@ -199,6 +206,16 @@ static void added(struct redis *st, const struct answer *a, const struct node *n
 	} else {
 		op.flags |= OPF_NEGATIVE;
 		op.text = resp_is_error(n) ? resp_text(&st->r[TO_CLIENT], n) : SPAN_LIT("not added");
+	}
+	if (op.mid.n) {
+		uint64_t key = job_hash(st, a, op.log, op.mid);
+
+		if (recent_get(&st->shared->moved, key)) {
+			op.mid = SPAN_EMPTY;
+			op.flags |= OPF_NEGATIVE;
+			op.text = SPAN_LIT("a job of that id was there");
+		}
+		recent_put(&st->shared->moved, key, 1, SHARED_MAX);
 	}
 	redis_emit(st, &op);
 }
@@ -267,6 +284,8 @@ bool redis_bullmq_reply(struct redis *st, const struct answer *a, const struct n
 		struct op op = job_op(st, a, OP_SETTLE, id);
 
 		op.settle = a->h.extra & 0xff;
+		if (op.settle != SETTLE_REQUEUE)
+			recent_take(&st->shared->moved, job_hash(st, a, op.log, id));
 		op.ref = recent_take(&st->deliveries, redis_delivery_hash(a->h.db, op.log, SPAN_EMPTY, id));
 		redis_emit(st, &op);
 	}

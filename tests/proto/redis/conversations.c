@@ -310,10 +310,38 @@ static void rq_later(void)
 		"7 CONFIRM vhost=0 ref=6 text=not run negative tx\n");
 }
 
+/* BullMQ answers an id in any case; while a job of that id is there, another is not added. */
+static void bullmq_same_id(void)
+{
+	static const char *const add = "EVALSHA x 1 bull:a:id \x93\xa7"
+				       "bull:a:\xa2"
+				       "j1\xa4"
+				       "bill {\"n\":1}";
+	struct talk t = {0};
+
+	ask(&t, add);
+	say(&t, "$2\r\nj1\r\n");
+	ask(&t, add);
+	say(&t, "$2\r\nj1\r\n");
+	ask(&t, "EVALSHA y 2 bull:a:active bull:a:j1 j1 0 x y completed bull:a:");
+	say(&t, ":0\r\n");
+	ask(&t, add);
+	say(&t, "$2\r\nj1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=bull:a log=bull:a type=bill size=7 body={\"n\":1}\n"
+		       "3 CONFIRM vhost=0 log=bull:a mid=j1 ref=2\n"
+		       "4 SEND vhost=0 key=bull:a log=bull:a type=bill size=7 body={\"n\":1}\n"
+		       "5 CONFIRM vhost=0 log=bull:a ref=4 text=a job of that id was there negative\n"
+		       "6 SETTLE vhost=0 q=bull:a log=bull:a mid=j1 ack\n"
+		       "7 SEND vhost=0 key=bull:a log=bull:a type=bill size=7 body={\"n\":1}\n"
+		       "8 CONFIRM vhost=0 log=bull:a mid=j1 ref=7\n");
+}
+
 int main(void)
 {
 	RUN(sharded);
 	RUN(kombu);
+	RUN(bullmq_same_id);
 	RUN(rq);
 	RUN(rq_later);
 	RUN(moves);
