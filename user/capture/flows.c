@@ -4,12 +4,10 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "base/list.h"
 #include "base/map.h"
 #include "base/timefmt.h"
-#include "capture/covered.h"
 #include "capture/defrag.h"
-#include "capture/held.h"
+#include "capture/flow.h"
 
 #define FLOWS_MAX (1u << 18)        /* the oldest is given up beyond it */
 #define LINGER_NS NS_PER_SEC        /* so long after its end segments of a flow may still be missing */
@@ -18,39 +16,6 @@
 	NS_PER_SEC /* so long bytes that were acknowledged may still come: captures mix up packets */
 #define TICK_NS NS_PER_SEC
 #define BACK_NS (60 * NS_PER_SEC) /* packets are not that much out of order: the clock was set back */
-#define ACK_MAX (1LL << 30) /* RFC 7323: the largest window; further ahead an acknowledgement is nonsense */
-#define ORIGIN                                                                                               \
-	(1ULL << 32) /* positions start this high: what was sent before the first segment seen has room */
-
-struct addr {
-	uint8_t ip[16];
-	uint16_t port, family;
-};
-
-/* What is known of the bytes that one side sends. */
-struct way {
-	bool begun;  /* the position of the first one is known: `begin` */
-	bool placed; /* `last` holds */
-	bool fin;    /* FIN or RST was seen */
-	bool ended;  /* by a FIN, which stands at `end` */
-	uint64_t begin, end;
-	uint64_t last;   /* highest position so far, for the upper half of the next one */
-	uint64_t acked;  /* the other side has got all before it; 0 not known */
-	uint64_t waived; /* nothing that acknowledges no more than this is held back for it */
-	struct covered seen;
-};
-
-/* Side 0 is the one whose endpoint it is: it writes what goes from 0 to 1. */
-struct flow {
-	struct list list, missing; /* missing: flows.missing, when bytes are acknowledged and not seen */
-	uint64_t key, id;
-	struct addr addr[2];
-	bool role_known, opened, ending, by_peer, crossed;
-	bool gone; /* closed: only repetitions of its segments may come */
-	struct way way[2];
-	struct held_list held;
-	int64_t end_ns, missing_ns;
-};
 
 enum unusable {
 	LINK_TYPE,
@@ -128,91 +93,6 @@ void flows__free(struct flows *f)
 
 /* --- bytes that the other side got, and the capture has not --- */
 
-/* @closed: nothing more will come of it, acknowledged or not. */
-static int tell_missing(struct flow *w, int side, bool closed, const struct sink *k, int64_t ts_ns)
-{
-	struct way *y = &w->way[side];
-	uint64_t limit = y->ended && (closed || y->end < y->acked) ? y->end : y->acked;
-	int err = 0;
-
-	if (!y->seen.based || !w->opened)
-		return 0;
-	y->waived = limit;
-	/* The number that a FIN takes looks like a byte where the FIN itself was not captured. */
-	if (!y->ended && !y->seen.n && limit == y->seen.next + 1)
-		return 0;
-	while (!err && y->seen.next < limit) {
-		uint64_t end = covered_hole_end(&y->seen, held_next(&w->held, side, y->seen.next, limit));
-		uint64_t n = end - y->seen.next;
-		struct chunk c = {.endpoint = w->id,
-			.dir = side ? DIR_RX : DIR_TX,
-			.pos = y->seen.next,
-			.len = n < ACK_MAX ? (uint32_t)n : (uint32_t)ACK_MAX,
-			.ts_ns = ts_ns};
-
-		if (!n) /* it is held back */
-			break;
-		err = k->chunk(k->ctx, &c);
-		if (!err)
-			err = covered_add(&y->seen, c.pos, c.pos + c.len);
-	}
-	return err;
-}
-
-static int give(struct flow *w, int side, const struct chunk *c, const struct sink *k)
-{
-	int err = covered_add(&w->way[side].seen, c->pos, c->pos + c->len);
-
-	return err ? err : k->chunk(k->ctx, c);
-}
-
-static bool comes_first(const struct flow *w, int side, uint64_t need)
-{
-	const struct way *peer = &w->way[!side];
-
-	return need <= peer->seen.next || need <= peer->waived;
-}
-
-static bool lacks_acked(const struct way *y)
-{
-	return y->acked > y->seen.next && !(y->ended && y->seen.next >= y->end);
-}
-
-/* What was held back and need not be any more. */
-static int release(struct flow *w, const struct sink *k)
-{
-	struct held *h;
-	int err = 0;
-
-	while (!err && (h = held_first(&w->held)) && comes_first(w, h->side, h->need)) {
-		err = give(w, h->side, &h->c, k);
-		held_drop(&w->held, h);
-	}
-	/* What is found missing from now on has its own time to come. */
-	if (!held_first(&w->held) && !lacks_acked(&w->way[0]) && !lacks_acked(&w->way[1]))
-		list_del(&w->missing);
-	return err;
-}
-
-static int tell_both_missing(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns)
-{
-	struct held *h;
-	int err = 0;
-
-	list_del(&w->missing);
-	while (!err && (h = held_first(&w->held))) {
-		err = tell_missing(w, !h->side, closed, k, ts_ns);
-		if (!err)
-			err = give(w, h->side, &h->c, k);
-		held_drop(&w->held, h);
-		if (!err)
-			err = release(w, k);
-	}
-	for (int side = 0; side < 2 && !err; side++)
-		err = tell_missing(w, side, closed, k, ts_ns);
-	return err;
-}
-
 static int check_missing(struct flows *f, const struct sink *k, int64_t ts_ns, int64_t before_ns)
 {
 	int err = 0;
@@ -222,7 +102,7 @@ static int check_missing(struct flows *f, const struct sink *k, int64_t ts_ns, i
 
 		if (w->missing_ns > before_ns)
 			break;
-		err = tell_both_missing(w, false, k, ts_ns);
+		err = flow_tell_missing(w, false, k, ts_ns);
 	}
 	return err;
 }
@@ -237,7 +117,7 @@ static int flow_close(struct flows *f, struct flow *w, const struct sink *k, int
 	if (w->gone)
 		return 0;
 	if (w->opened) {
-		err = tell_both_missing(w, true, k, ts_ns);
+		err = flow_tell_missing(w, true, k, ts_ns);
 		if (!err)
 			err = k->close(k->ctx, w->id, ts_ns, w->by_peer);
 	}
@@ -333,17 +213,9 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 
 /* --- one segment --- */
 
-/* The position that @seq means: the one nearest to where this side's bytes are. */
-static uint64_t position(const struct way *y, uint32_t seq)
-{
-	if (!y->placed)
-		return ORIGIN + seq;
-	return y->last + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)y->last);
-}
-
 static uint64_t place(struct way *y, uint32_t seq)
 {
-	uint64_t pos = position(y, seq);
+	uint64_t pos = way_position(y, seq);
 
 	if (!y->placed || pos > y->last)
 		y->last = pos;
@@ -389,7 +261,7 @@ static bool is_repetition(const struct flow *w, int side, const struct segment *
 {
 	const struct way *y = &w->way[side];
 
-	return !s->len || (y->seen.based && position(y, s->seq) + s->len <= y->seen.next);
+	return !s->len || (y->seen.based && way_position(y, s->seq) + s->len <= y->seen.next);
 }
 
 static int flow_open(struct flow *w, int side, const struct segment *s, const struct sink *k, int64_t ts_ns)
@@ -426,20 +298,7 @@ static bool is_keep_alive(const struct way *y, const struct segment *s)
 {
 	if (s->len != 1 || s->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_PSH))
 		return false;
-	return !y->seen.based || (y->acked && position(y, s->seq) < y->acked);
-}
-
-/* The position in the other side's bytes before which all was there when @s was sent; 0 not known. */
-static uint64_t answers(const struct way *peer, const struct segment *s)
-{
-	uint64_t pos;
-
-	if ((s->flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !peer->seen.based)
-		return 0;
-	pos = position(peer, s->ack);
-	if ((int64_t)(pos - peer->last) > ACK_MAX)
-		return 0;
-	return peer->ended && pos > peer->end ? peer->end : pos;
+	return !y->seen.based || (y->acked && way_position(y, s->seq) < y->acked);
 }
 
 static void wait_for_missing(struct flows *f, struct flow *w, int64_t ts_ns)
@@ -448,24 +307,6 @@ static void wait_for_missing(struct flows *f, struct flow *w, int64_t ts_ns)
 		return;
 	w->missing_ns = ts_ns;
 	list_add_tail(&f->missing, &w->missing);
-}
-
-/* Bytes come to the sink behind those that they answer, which may still be on their way into the capture or
- * never come. */
-static int give_in_turn(
-	struct flows *f, struct flow *w, int side, uint64_t need, const struct chunk *c, const struct sink *k)
-{
-	int err;
-
-	if (comes_first(w, side, need)) {
-		err = give(w, side, c, k);
-		return err ? err : release(w, k);
-	}
-	err = held_add(&w->held, side, need, c);
-	wait_for_missing(f, w, c->ts_ns);
-	if (!err && held_full(&w->held))
-		err = tell_both_missing(w, false, k, c->ts_ns);
-	return err;
 }
 
 static int on_payload(struct flows *f, struct flow *w, int side, const struct segment *s,
@@ -489,7 +330,11 @@ static int on_payload(struct flows *f, struct flow *w, int side, const struct se
 	c.pos = place(y, seq);
 	if (!y->seen.based)
 		err = covered_add(&y->seen, c.pos, c.pos);
-	return err ? err : give_in_turn(f, w, side, answers(&w->way[!side], s), &c, k);
+	if (!err)
+		err = flow_give(w, side, s, &c, k);
+	if (held_first(&w->held))
+		wait_for_missing(f, w, ts_ns);
+	return err;
 }
 
 /* What @side says it has got of the other's bytes. */
@@ -503,13 +348,13 @@ static void on_ack(struct flows *f, struct flow *w, int side, uint32_t ack, int6
 		pos = place(y, ack);
 		covered_add(&y->seen, pos, pos);
 	}
-	pos = position(y, ack);
+	pos = way_position(y, ack);
 	if (pos <= y->acked || (int64_t)(pos - y->last) > ACK_MAX)
 		return;
 	y->acked = pos;
 	if (pos > y->last)
 		y->last = pos;
-	if (lacks_acked(y))
+	if (way_lacks_acked(y))
 		wait_for_missing(f, w, ts_ns);
 }
 
@@ -518,7 +363,7 @@ static void on_end(struct flows *f, struct flow *w, int side, const struct segme
 	struct way *y = &w->way[side];
 
 	if (s->flags & TCP_FIN && !y->ended && y->placed) {
-		y->end = position(y, s->seq + s->len);
+		y->end = way_position(y, s->seq + s->len);
 		y->ended = (int64_t)(y->end - y->last) <= ACK_MAX;
 	}
 	if (w->ending)

@@ -1,0 +1,55 @@
+/* Between flows.c, which finds the flow of a segment, and flow.c, which gives its bytes to the sink in turn.
+ */
+#ifndef EVTRACE_CAPTURE_FLOW_H
+#define EVTRACE_CAPTURE_FLOW_H
+
+#include "capture/covered.h"
+#include "capture/held.h"
+#include "capture/packet.h"
+
+#define ACK_MAX (1LL << 30) /* RFC 7323: the largest window; further ahead an acknowledgement is nonsense */
+#define ORIGIN                                                                                               \
+	(1ULL << 32) /* positions start this high: what was sent before the first segment seen has room */
+
+struct addr {
+	uint8_t ip[16];
+	uint16_t port, family;
+};
+
+/* What is known of the bytes that one side sends. */
+struct way {
+	bool begun;  /* the position of the first one is known: `begin` */
+	bool placed; /* `last` holds */
+	bool fin;    /* FIN or RST was seen */
+	bool ended;  /* by a FIN, which stands at `end` */
+	uint64_t begin, end;
+	uint64_t last;   /* highest position so far, for the upper half of the next one */
+	uint64_t acked;  /* the other side has got all before it; 0 not known */
+	uint64_t waived; /* nothing that acknowledges no more than this is held back for it */
+	struct covered seen;
+};
+
+/* Side 0 is the one whose endpoint it is: it writes what goes from 0 to 1. */
+struct flow {
+	struct list list, missing; /* missing: flows.missing, when bytes are acknowledged and not seen */
+	uint64_t key, id;
+	struct addr addr[2];
+	bool role_known, opened, ending, by_peer, crossed;
+	bool gone; /* closed: only repetitions of its segments may come */
+	struct way way[2];
+	struct held_list held;
+	int64_t end_ns, missing_ns;
+};
+
+/* The position that @seq means: the one nearest to where this side's bytes are. */
+uint64_t way_position(const struct way *y, uint32_t seq);
+/* The other side has got bytes that were not seen. */
+bool way_lacks_acked(const struct way *y);
+/* Tells what is missing and gives what waits for it; takes @w off flows.missing. @closed: nothing more will
+ * come of it, acknowledged or not. */
+int flow_tell_missing(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns);
+/* Bytes come to the sink behind those that they answer, which may still be on their way into the capture or
+ * never come: then they are held back, and whoever calls has to call flow_tell_missing() in the end. */
+int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, const struct sink *k);
+
+#endif
