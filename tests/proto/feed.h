@@ -85,7 +85,7 @@ static inline void put_flags(struct buf *b, uint32_t flags)
 {
 	static const char *const names[] = {"truncated", "gap", "redelivered", "no-ack", "mandatory",
 		"negative", "passive", "tx", "durable", "exclusive", "auto-delete", "internal", "by-broker",
-		"pulled", "many", "up-to", "stored", "reported"};
+		"pulled", "many", "up-to", "stored", "reported", "unsure"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (flags & 1u << i)

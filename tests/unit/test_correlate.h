@@ -335,7 +335,7 @@ static void bench_end(struct bench *b)
 	free(b->rows);
 }
 
-static void name_process(struct bench *b, unsigned conn, const char *name)
+static inline void name_process(struct bench *b, unsigned conn, const char *name)
 {
 	struct proc_info p = {.pid = b->conns[conn].client_pid, .comm = name, .service = name};
 
@@ -353,7 +353,7 @@ static void flush(struct bench *b)
 	b->err |= correlator__flush(b->c);
 }
 
-static void finish(struct bench *b)
+static inline void finish(struct bench *b)
 {
 	b->err |= correlator__finish(b->c);
 }

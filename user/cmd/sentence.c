@@ -466,8 +466,11 @@ static void put_of_unrouted(struct buf *out, const struct finding *f)
 		buf_puts(out, "; no group was seen that reads it");
 		break;
 	case STANDS_NOT_SEEN:
-		buf_puts(out, r->dest == DEST_LOG ? "the broker has it; no group was seen that reads it"
-						  : "the broker passed it on; to whom was not seen");
+		buf_puts(out,
+			r->dest == DEST_LOG && *r->mid && r->state == STATE_UNKNOWN
+				? "it may have been trimmed or removed since; no group was seen that reads it"
+			: r->dest == DEST_LOG ? "the broker has it; no group was seen that reads it"
+					      : "the broker passed it on; to whom was not seen");
 		break;
 	case STANDS_ON_ITS_WAY:
 		buf_printf(out, "%s ago; ", fmt_age(text, sizeof(text), f, f->since_ns));
@@ -554,7 +557,8 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 			put_log(out, &f->message->row);
 			buf_puts(out, f->copy->deliveries ? "" : " before this group took it,");
 		} else {
-			buf_printf(out, "%s was purged or deleted", f->copy->queue);
+			buf_printf(out, "%s was purged or deleted, or it was removed from there",
+				f->copy->queue);
 		}
 		put_ago(out, f, f->since_ns);
 		break;
@@ -562,7 +566,15 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 		put_refused(out, f);
 		break;
 	default:
-		buf_puts(out, "what became of it here was not seen");
+		if (*f->copy->queue && f->since_ns)
+			buf_printf(out,
+				"it waited in %s until it may have been removed (a trim, an expiry, a "
+				"script)",
+				f->copy->queue);
+		else
+			buf_puts(out, "what became of it here was not seen");
+		if (f->since_ns)
+			put_ago(out, f, f->since_ns);
 	}
 }
 

@@ -34,9 +34,9 @@ struct correlator *correlator__new(const struct correlator_opts *opts, const str
 	if (!c->max_messages)
 		c->max_messages = DEFAULT_MAX_MESSAGES;
 	start_ids(&c->next);
-	struct list *const lists[] = {&c->exited, &c->dirty_conns, &c->closed_conns, &c->ttl_queues, &c->open,
-		&c->done, &c->done_open, &c->dirty_messages, &c->dirty_copies, &c->unit_lru,
-		&c->settled_inops, &c->pending, &c->travel_age};
+	struct list *const lists[] = {&c->exited, &c->dirty_conns, &c->closed_conns, &c->ttl_queues,
+		&c->expiries, &c->open, &c->done, &c->done_open, &c->dirty_messages, &c->dirty_copies,
+		&c->unit_lru, &c->settled_inops, &c->pending, &c->travel_age};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	c->empty = intern_get(&c->strings, SPAN_EMPTY);
@@ -55,6 +55,7 @@ void correlator__free(struct correlator *c)
 	cause_free(c);
 	flow_free(c);
 	route_free(c);
+	purge_free(c);
 	log_free_members(c);
 	topology_free(c);
 	log_free(c);
@@ -93,6 +94,7 @@ static int sweep(struct correlator *c)
 
 	if (!err)
 		err = death_sweep(c);
+	purge_sweep(c);
 	if (!err)
 		err = messages_sweep(c);
 	actors_sweep(c);
@@ -125,7 +127,7 @@ static int dispatch(struct correlator *c, struct opctx *x)
 	case OP_SETTLE:
 		return settle_op(c, x);
 	case OP_DELETE:
-		return log_delete(c, x);
+		return x->op->dest == DEST_LOG ? log_delete(c, x) : element_delete(c, x);
 	case OP_SUBSCRIBE:
 		return consumer_subscribe(c, x);
 	case OP_UNSUBSCRIBE:
@@ -218,7 +220,7 @@ int correlator__op(struct correlator *c, const struct op *op, const struct conn 
 		return err;
 	find_actor(c, &x, conn);
 	err = dispatch(c, &x);
-	return err ? err : operation_row(c, &x);
+	return err || x.idle ? err : operation_row(c, &x);
 }
 
 /* --- rows --- */

@@ -184,7 +184,9 @@ static bool may_come(const struct message *m, const struct lane *l)
 	const struct copy *cp = copy_find(m, l->q);
 
 	if (cp)
-		return !cp->deliveries && (cp->state == STATE_QUEUED || cp->state == STATE_UNKNOWN);
+		/* What may have been removed comes after all that are known to wait: see copy_purge(). */
+		return !cp->deliveries &&
+		       (cp->state == STATE_QUEUED || (cp->state == STATE_UNKNOWN && !cp->settled_ns));
 	if (m->own == STATE_RETURNED)
 		return false;
 	if (m->routes != ROUTES_DECLARED || l->loose)

@@ -12,7 +12,7 @@
 
 #define MAX_TOPICS   65536
 #define MAX_SCAN     64   /* sends of equal content looked at */
-#define MAX_DISORDER 1024 /* messages beyond a place, one after the other, before the rest is, too */
+#define MAX_DISORDER 4096 /* messages between the place of one and that of the next that is named */
 
 /* --- topics and journals --- */
 
@@ -101,6 +101,8 @@ static int journal_get(
 	if (!j)
 		return -ENOMEM;
 	list_init(&j->messages);
+	list_init(&j->loose);
+	j->placed = &j->messages;
 	list_init(&j->of_topic);
 	j->name = intern_get(&c->strings, name);
 	err = j->name ? topic_get(c, s, topic, &j->topic) : -ENOMEM;
@@ -172,10 +174,51 @@ static int set_journal(struct correlator *c, struct message *m, struct span topi
 		return 0;
 	err = journal_get(c, m->space, topic, name, &m->journal);
 	if (!err)
-		list_add_tail(&m->journal->messages, &m->of_journal);
+		list_add_tail(&m->journal->loose, &m->of_journal);
 	for (struct copy *cp = m->copies; cp && !err; cp = cp->next)
 		err = log_copy(c, cp);
 	return err;
+}
+
+/* Out of the list that it is in. */
+static void take_off(struct message *m)
+{
+	struct journal *j = m->journal;
+
+	if (m->placed) {
+		j->n--;
+		if (j->placed == &m->of_journal)
+			j->placed = m->of_journal.prev;
+	}
+	m->placed = false;
+	list_del(&m->of_journal);
+}
+
+/* Brokers number upwards, and history is read upwards: its place is near the last one's. */
+static void place(struct message *m)
+{
+	struct journal *j = m->journal;
+	struct list *at;
+	unsigned steps = 0;
+
+	take_off(m);
+	at = j->placed;
+	if (j->n && !before(list_entry(j->messages.prev, struct message, of_journal), m->at)) {
+		while (at != &j->messages && !before(list_entry(at, struct message, of_journal), m->at) &&
+			++steps < MAX_DISORDER)
+			at = at->prev;
+		while (at->next != &j->messages &&
+			before(list_entry(at->next, struct message, of_journal), m->at) &&
+			++steps < MAX_DISORDER)
+			at = at->next;
+	} else {
+		at = j->messages.prev;
+	}
+	j->disordered |= !m->ordered || steps == MAX_DISORDER;
+	list_add_tail(at->next, &m->of_journal);
+	j->placed = &m->of_journal;
+	j->n++;
+	m->placed = true;
 }
 
 static int set_mid(struct correlator *c, struct message *m, struct span mid)
@@ -184,6 +227,7 @@ static int set_mid(struct correlator *c, struct message *m, struct span mid)
 	if (!m->mid || map_put_ptr(&c->named, mid_key(m->journal, mid), m))
 		return -ENOMEM;
 	m->ordered = read_mid(mid, m->at);
+	place(m);
 	return 0;
 }
 
@@ -192,9 +236,10 @@ void log_forget(struct correlator *c, struct message *m)
 	if (m->mid && named(c, m->journal, str_span(m->mid)) == m)
 		map_del(&c->named, mid_key(m->journal, str_span(m->mid)));
 	intern_put(&c->strings, m->mid);
-	list_del(&m->of_journal);
-	if (m->journal)
+	if (m->journal) {
+		take_off(m);
 		journal_put(c, m->journal);
+	}
 	m->mid = NULL;
 	m->journal = NULL;
 }
@@ -240,7 +285,8 @@ int log_name(struct correlator *c, struct opctx *x, struct message *m)
 	if (err || !span_eq(str_span(m->journal->name), op->log))
 		return err;
 	known = named(c, m->journal, op->mid);
-	if (known)
+	/* A log that was deleted and made anew may number from the beginning. */
+	if (known && !(known->own == STATE_PURGED && op->kind == OP_CONFIRM && !m->mid))
 		return 0;
 	if (m->mid) {
 		m = unnamed(m->group, op);
@@ -288,51 +334,88 @@ int log_copied(struct correlator *c, struct message *m, uint64_t fingerprint, bo
 	return link_add(c, old->id, m->id, LINK_CAUSED_BY, 0.999, buf_cstr(&c->text));
 }
 
-static int delete_copy(struct correlator *c, struct opctx *x, struct copy *cp)
+/* --- what is taken away --- */
+
+static void delete_message(struct correlator *c, struct message *m, int64_t ts_ns, bool unsure)
 {
-	if (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED) {
-		cp->settled_ns = x->op->ts_ns;
-		copy_set(c, cp, STATE_PURGED);
-	}
-	return 0;
+	m->own = unsure ? STATE_UNKNOWN : STATE_PURGED;
+	/* Not looked at again by what trims the journal with every send. */
+	take_off(m);
+	if (unsure)
+		list_add_tail(&m->journal->loose, &m->of_journal);
+	for (struct copy *cp = m->copies; cp; cp = cp->next)
+		copy_purge(c, cp, ts_ns, unsure);
+	message_touch(c, m);
 }
 
-static int delete_message(struct correlator *c, struct opctx *x, struct message *m)
+/* All but the newest. Those that we know of and that were not deleted are there, so what has as many of them
+ * behind it is gone. */
+static void keep_newest(struct correlator *c, struct journal *j, struct opctx *x)
 {
-	m->own = STATE_PURGED;
-	list_del(&m->of_journal); /* not looked at again by what trims the journal with every send */
-	for (struct copy *cp = m->copies; cp; cp = cp->next)
-		delete_copy(c, x, cp);
-	message_touch(c, m);
-	return 0;
+	const struct op *op = x->op;
+
+	x->idle = j->disordered || j->n <= op->code;
+	while (!j->disordered && j->n > op->code)
+		delete_message(c, list_first(&j->messages, struct message, of_journal), op->ts_ns,
+			op->flags & OPF_UNSURE);
+}
+
+static void delete_before(struct correlator *c, struct journal *j, const struct op *op, const uint64_t at[2])
+{
+	unsigned beyond = 0;
+
+	list_for_each (&j->messages, n) {
+		struct message *m = list_entry(n, struct message, of_journal);
+
+		if (before(m, at)) {
+			beyond = 0;
+			if (!op->exchange.n || subject_matches(op->exchange, str_span(m->exchange)))
+				delete_message(c, m, op->ts_ns, op->flags & OPF_UNSURE);
+		} else if (!j->disordered || ++beyond > MAX_DISORDER) {
+			break;
+		}
+	}
 }
 
 int log_delete(struct correlator *c, struct opctx *x)
 {
 	struct journal *j = journal_find(c, x->space, x->op->log);
-	struct message *m;
-	unsigned beyond = 0;
 	uint64_t at[2];
 
+	x->idle = !j;
 	if (!j)
 		return 0;
 	if (!(x->op->flags & OPF_UP_TO)) {
-		x->m = m = named(c, j, x->op->mid);
-		return m ? delete_message(c, x, m) : 0;
-	}
-	if (!read_mid(x->op->mid, at))
-		return 0;
-	list_for_each (&j->messages, n) {
-		m = list_entry(n, struct message, of_journal);
-		if (before(m, at)) {
-			beyond = 0;
-			if (!x->op->exchange.n || subject_matches(x->op->exchange, str_span(m->exchange)))
-				delete_message(c, x, m);
-		} else if (++beyond > MAX_DISORDER) {
-			break;
-		}
+		x->m = named(c, j, x->op->mid);
+		if (x->m)
+			delete_message(c, x->m, x->op->ts_ns, x->op->flags & OPF_UNSURE);
+	} else if (!x->op->mid.n) {
+		keep_newest(c, j, x);
+	} else if (read_mid(x->op->mid, at)) {
+		delete_before(c, j, x->op, at);
 	}
 	return 0;
+}
+
+static void delete_until(struct correlator *c, struct list *head, int64_t ts_ns, bool unsure)
+{
+	list_for_each (head, n) {
+		struct message *m = list_entry(n, struct message, of_journal);
+
+		if (m->sent_ns <= ts_ns)
+			delete_message(c, m, ts_ns, unsure);
+	}
+}
+
+void topic_empty(struct correlator *c, struct topic *t, int64_t ts_ns, bool unsure)
+{
+	list_for_each (&t->journals, n) {
+		struct journal *j = list_entry(n, struct journal, of_topic);
+
+		if (!unsure) /* else it is where it goes */
+			delete_until(c, &j->loose, ts_ns, false);
+		delete_until(c, &j->messages, ts_ns, unsure);
+	}
 }
 
 void topic_gone(struct correlator *c, struct opctx *x)
@@ -341,9 +424,8 @@ void topic_gone(struct correlator *c, struct opctx *x)
 
 	if (!t)
 		return;
-	list_for_each (&t->journals, j)
-		list_for_each (&list_entry(j, struct journal, of_topic)->messages, k)
-			delete_message(c, x, list_entry(k, struct message, of_journal));
+	expiry_drop(c, &t->expiry);
+	topic_empty(c, t, x->op->ts_ns, false);
 }
 
 /* --- what earlier sessions knew --- */

@@ -16,6 +16,8 @@ void journal_put(struct correlator *c, struct journal *j);
 bool read_mid(struct span s, uint64_t ret[2]);
 /* Does @m come before the position? Where the order is not known it does not. */
 bool before(const struct message *m, const uint64_t at[2]);
+/* All that was sent to it until then is gone, or may be. */
+void topic_empty(struct correlator *c, struct topic *t, int64_t ts_ns, bool unsure);
 /* The topic or stream is gone with all that was in it. */
 void topic_gone(struct correlator *c, struct opctx *x);
 

@@ -80,6 +80,18 @@ void copy_touch(struct correlator *c, struct copy *cp)
 		list_add_tail(&c->dirty_copies, &cp->dirty);
 }
 
+static void wait_end(struct copy *cp)
+{
+	cp->q->nwaiting -= !list_empty(&cp->waiting);
+	list_del(&cp->waiting);
+}
+
+static void wait_begin(struct copy *cp)
+{
+	list_add_tail(&cp->q->waiting, &cp->waiting);
+	cp->q->nwaiting++;
+}
+
 void copy_set(struct correlator *c, struct copy *cp, enum msg_state st)
 {
 	bool waits = st == STATE_QUEUED || st == STATE_REQUEUED;
@@ -87,9 +99,9 @@ void copy_set(struct correlator *c, struct copy *cp, enum msg_state st)
 	cp->m->in_state[cp->state]--;
 	cp->m->in_state[st]++;
 	cp->state = st;
-	list_del(&cp->waiting);
+	wait_end(cp);
 	if (waits && !cp->withdrawn)
-		list_add_tail(&cp->q->waiting, &cp->waiting);
+		wait_begin(cp);
 	list_del(&cp->lane);
 	log_copy(c, cp);
 	copy_touch(c, cp);
@@ -145,7 +157,7 @@ static void copy_free(struct correlator *c, struct copy *cp)
 	cause_forget_copy(c, cp);
 	log_forget_copy(c, cp);
 	list_del(&cp->dirty);
-	list_del(&cp->waiting);
+	wait_end(cp);
 	list_del(&cp->lane);
 	queue_put(c, cp->q);
 	free(cp);
@@ -256,12 +268,12 @@ void copy_move(struct correlator *c, struct copy *cp, struct queue *q)
 {
 	struct queue *old = cp->q;
 
-	list_del(&cp->waiting);
+	wait_end(cp);
 	queue_ref(q);
 	cp->q = q;
 	queue_put(c, old);
 	if (cp->state == STATE_QUEUED || cp->state == STATE_REQUEUED)
-		list_add_tail(&q->waiting, &cp->waiting);
+		wait_begin(cp);
 	log_copy(c, cp);
 	copy_touch(c, cp);
 	message_touch(c, cp->m);
@@ -270,7 +282,7 @@ void copy_move(struct correlator *c, struct copy *cp, struct queue *q)
 void copy_withdraw(struct correlator *c, struct copy *cp)
 {
 	cause_forget_copy(c, cp);
-	list_del(&cp->waiting);
+	wait_end(cp);
 	list_del(&cp->lane);
 	cp->m->in_state[cp->state]--;
 	cp->m->ncopies--;

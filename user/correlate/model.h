@@ -117,6 +117,7 @@ struct queue {
 	struct str *dlx, *dlk;
 	struct list bindings; /* by binding.of_target */
 	struct list waiting;  /* copies QUEUED or REQUEUED, by copy.waiting */
+	uint32_t nwaiting;
 	struct list owned;    /* in connection.owned */
 	struct list with_ttl; /* in correlator.ttl_queues */
 	bool has_dlx, dlx_learned;
@@ -129,7 +130,8 @@ struct queue {
 	struct topic *topic;
 	struct list of_topic;
 	struct str *filter;
-	bool ambiguous; /* a place without a name that may be several groups, for good */
+	struct expiry *expiry; /* when all in it goes, see purge.c */
+	bool ambiguous;        /* a place without a name that may be several groups, for good */
 	/* for a place without a name: the queues that it may be; see identity.c */
 	struct queue **cands;
 	uint32_t ncands;
@@ -142,6 +144,7 @@ struct topic {
 	struct str *name;
 	struct list groups; /* by queue.of_topic */
 	struct list journals;
+	struct expiry *expiry;
 	uint32_t refs;
 };
 
@@ -150,7 +153,12 @@ struct journal {
 	struct topic *topic;
 	struct str *name;
 	struct list of_topic;
-	struct list messages; /* as they were met, by message.of_journal */
+	/* by message.of_journal */
+	struct list messages; /* in the broker's order, as far as it is known */
+	struct list loose;    /* without a name yet, or perhaps trimmed since */
+	struct list *placed;  /* where the last one was put into `messages` */
+	uint64_t n;           /* of `messages` */
+	bool disordered;      /* somebody numbers as no broker does: nothing is told by counting */
 	uint32_t refs;
 };
 
@@ -232,8 +240,9 @@ struct message {
 	uint8_t expiries; /* inferred one after the other until it came to be */
 	enum dest dest;
 	bool ordered;
-	bool dead; /* made by a rejection or a full queue: shown as dead-lettered while it waits */
-	bool due;  /* in a sorted set: for later, or among those that failed */
+	bool placed; /* in journal.messages */
+	bool dead;   /* made by a rejection or a full queue: shown as dead-lettered while it waits */
+	bool due;    /* in a sorted set: for later, or among those that failed */
 	bool stored;
 };
 
@@ -327,6 +336,7 @@ struct opctx {
 	uint64_t unit;           /* what executed it: task, else thread; 0 not known */
 	struct message *m;       /* found: for the operation's row */
 	struct copy *copy;
+	bool idle; /* it changed nothing, as most that trim with every send: no row */
 };
 
 /* --- why --- */
@@ -436,6 +446,8 @@ struct correlator {
 
 	struct map exchanges, queues;
 	struct list ttl_queues;
+	struct list expiries; /* see purge.c */
+	size_t nexpiries;
 	struct map route_cache;
 	uint64_t topology_seq; /* changes with every declaration and binding */
 	uint64_t route_mark;
@@ -549,6 +561,16 @@ void copy_set(struct correlator *c, struct copy *cp, enum msg_state st);
 void copy_touch(struct correlator *c, struct copy *cp);
 void copy_move(struct correlator *c, struct copy *cp, struct queue *q);
 void copy_withdraw(struct correlator *c, struct copy *cp);
+
+/* --- purge.c --- */
+/* It left its queue without anybody taking it; @unsure: or may have. */
+void copy_purge(struct correlator *c, struct copy *cp, int64_t ts_ns, bool unsure);
+void queue_empty(struct correlator *c, struct queue *q, int64_t ts_ns);
+void expiry_drop(struct correlator *c, struct expiry **e);
+int purge_op(struct correlator *c, struct opctx *x);
+int element_delete(struct correlator *c, struct opctx *x);
+void purge_sweep(struct correlator *c);
+void purge_free(struct correlator *c); /* before queues and topics */
 int messages_flush(struct correlator *c);
 int messages_sweep(struct correlator *c);
 void messages_free(struct correlator *c);

@@ -93,6 +93,9 @@ static int move_journals(struct correlator *c, struct topic *from, struct topic 
 		list_for_each (&old->messages, n)
 			if (!err)
 				err = move_message(c, list_entry(n, struct message, of_journal), to, log);
+		list_for_each (&old->loose, n)
+			if (!err)
+				err = move_message(c, list_entry(n, struct message, of_journal), to, log);
 		journal_put(c, old);
 		intern_put(&c->strings, log);
 	}

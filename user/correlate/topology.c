@@ -233,16 +233,6 @@ int queue_row(struct correlator *c, struct queue *q, int64_t ts_ns)
 	return c->out.queue ? c->out.queue(c->out.ctx, &r) : 0;
 }
 
-static void purge(struct correlator *c, struct queue *q, int64_t ts_ns)
-{
-	list_for_each (&q->waiting, n) {
-		struct copy *cp = list_entry(n, struct copy, waiting);
-
-		cp->settled_ns = ts_ns;
-		copy_set(c, cp, STATE_PURGED);
-	}
-}
-
 /* --- bindings --- */
 
 static int binding_row(struct correlator *c, const struct binding *b, bool deleted, int64_t ts_ns)
@@ -334,11 +324,11 @@ int queue_gone(struct correlator *c, struct queue *q, int64_t ts_ns)
 	int err;
 
 	c->topology_seq++;
-	purge(c, q, ts_ns);
+	queue_ref(q); /* its bindings may hold the last references */
+	queue_empty(c, q, ts_ns);
 	q->deleted = true;
 	list_del(&q->owned);
 	list_del(&q->with_ttl);
-	queue_ref(q); /* its bindings may hold the last references */
 	err = queue_row(c, q, ts_ns);
 	if (!err)
 		err = bindings_drop(c, &q->bindings, false, ts_ns);
@@ -468,17 +458,12 @@ static int queue_declare(struct correlator *c, struct opctx *x)
 	return queue_row(c, q, op->ts_ns);
 }
 
-static int queue_delete(struct correlator *c, struct opctx *x, bool only_purge)
+static int queue_delete(struct correlator *c, struct opctx *x)
 {
 	struct queue *q;
 	int err = queue_get(c, x->space, x->op->queue, &q);
 
-	if (err)
-		return err;
-	if (!only_purge)
-		return queue_gone(c, q, x->op->ts_ns);
-	purge(c, q, x->op->ts_ns);
-	return 0;
+	return err ? err : queue_gone(c, q, x->op->ts_ns);
 }
 
 static int bind_op(struct correlator *c, struct opctx *x, bool to_exchange, bool add)
@@ -528,8 +513,9 @@ int topology_op(struct correlator *c, struct opctx *x)
 	case OP_QUEUE_DECLARE:
 		return queue_declare(c, x);
 	case OP_QUEUE_DELETE:
+		return queue_delete(c, x);
 	case OP_QUEUE_PURGE:
-		return queue_delete(c, x, x->op->kind == OP_QUEUE_PURGE);
+		return purge_op(c, x);
 	default:
 		return 0;
 	}

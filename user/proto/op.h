@@ -19,7 +19,8 @@ enum op_kind {
 			   (`log`, `mid`) to the group `queue`, whoever took it on whichever connection; with
 			   OPF_UP_TO all of the log that come before `mid` */
 	OP_DELETE = 6,  /* (`log`, `mid`) was taken out of its log; OPF_UP_TO: all before `mid` (of those sent
-			   to `exchange`, a pattern, if it is given) */
+			   to `exchange`, a pattern, if it is given), without it all but the newest `code`.
+			   DEST_ROUTED: `code` copies of the body left `queue` */
 	/* topology, emitted when it took effect (the broker's -ok, or at once with no-wait) */
 	OP_EXCHANGE_DECLARE = 16, /* exchange, type, args. DEST_LOG: the argument "id" is what earlier
 				     operations called it, as its name was not known */
@@ -30,7 +31,10 @@ enum op_kind {
 	OP_QUEUE_DELETE = 21,
 	OP_QUEUE_BIND = 22, /* queue, exchange, routing_key, args */
 	OP_QUEUE_UNBIND = 23,
-	OP_QUEUE_PURGE = 24,
+	OP_QUEUE_PURGE = 24, /* queue, DEST_LOG: log; neither: all of `vhost`, OPF_ONE_OF_MANY: of every one.
+				OPF_UP_TO: all but the newest `code`. `type` "in", "at": not now but in
+				`tag` ms, at that time of the epoch; "never": not any more; "as":
+				when it would have been for the queue `routing_key` */
 	/* consumers and life */
 	OP_SUBSCRIBE = 32,   /* queue, consumer (tag), no_ack; count = prefetch */
 	OP_UNSUBSCRIBE = 33, /* consumer; by the client or by the broker */
@@ -125,8 +129,9 @@ struct field {
 	0x10000 /* confirm: the broker has it as `mid`, but its transaction is still open:                   \
 		   another CONFIRM follows at commit, a negative one at abort */
 #define OPF_REPORTED                                                                                         \
-	0x20000 /* the broker tells what was before: a group's committed position, what is                   \
-		   pending. Nothing happened at this moment */
+	0x20000            /* the broker tells what was before: a group's committed position, what is        \
+			      pending. Nothing happened at this moment */
+#define OPF_UNSURE 0x40000 /* delete, purge: it may have been; which of it is not told */
 
 struct op {
 	/* set by the decoder */

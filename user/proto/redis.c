@@ -11,8 +11,8 @@
  * What names a message over both sides:
  * - streams: key and id; XADD's answer and every read tell it. The group is told by XREADGROUP and its kin
  *   only, so who reads with plain XREAD is of no group.
- * - lists: nothing. The element is the message; two equal elements of one list cannot be told apart. What
- *   LTRIM, MAXLEN, expiry, eviction, FLUSHDB and scripts that are not known take away is not seen.
+ * - lists: nothing. The element is the message; two equal elements of one list cannot be told apart. What is
+ *   taken away unseen: redis_purge.c. Eviction for lack of memory is told by nothing.
  * - sorted sets: the member, which is unique in its key.
  * - pub/sub: nothing; channel and bytes. The number that PUBLISH answers is of this node's subscribers only;
  *   in a cluster others may have got it. Channels do not belong to a database: `vhost` is empty.

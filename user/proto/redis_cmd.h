@@ -49,8 +49,13 @@ enum rcmd {
 	RC_BLMPOP,
 	RC_LMOVE, /* all four that move */
 	RC_LREM,
-	RC_LTRIM,
+	RC_LTRIM, /* from here on: what takes away without handing it to anybody */
 	RC_DEL,
+	RC_FLUSH,
+	RC_SWAPDB,
+	RC_RENAME, /* MOVE, too: to another database */
+	RC_EXPIRE, /* all four, and PERSIST */
+	RC_ZREMRANGE,
 	RC_ZADD,
 	RC_ZPOP,
 	RC_BZPOP,

@@ -90,6 +90,8 @@ bool redis_fits(struct redis *st, const struct answer *a, const struct node *n)
 	case RC_LINSERT:
 	case RC_LREM:
 	case RC_DEL:
+	case RC_EXPIRE:
+	case RC_ZREMRANGE:
 	case RC_XACK:
 	case RC_XDEL:
 	case RC_XTRIM:

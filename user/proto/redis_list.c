@@ -6,6 +6,8 @@
 
 #include "proto/redis_state.h"
 
+#define LREM_MAX (256u << 10) /* bytes of an element that is remembered until the answer */
+
 /* --- requests --- */
 
 static struct op send_op(struct redis *st, const struct node *element, uint8_t flags)
@@ -37,7 +39,11 @@ static void push(struct redis *st, enum rcmd cmd, uint32_t from, uint8_t flags)
 
 		buf_put(&st->ids, &id, sizeof(id));
 	}
-	redis_queue_is(st, st->db, redis_arg(st, 1), QUEUE_LIST);
+	redis_queue_is(st, st->db, redis_arg(st, 1),
+		QUEUE_LIST |
+			(redis_arg_is(st, 0, "RPUSH") || redis_arg_is(st, 0, "RPUSHX") ? QUEUE_RIGHT
+										       : QUEUE_LEFT) |
+			(cmd == RC_LINSERT ? QUEUE_RIGHT : 0));
 	if (!pend_open(st, cmd, flags))
 		return;
 	pend_item(st, buf_span(&st->ids));
@@ -54,20 +60,23 @@ static void remember(struct redis *st, enum rcmd cmd, uint32_t from, uint32_t to
 	pend_close(st);
 }
 
-/* The element by its hash: elements may be large. */
+/* The element by its hash, for elements may be large. From a queue it is a message's end. */
 static void lrem(struct redis *st, uint8_t flags)
 {
-	struct span element = redis_arg(st, 3);
-	uint64_t hash = hash_span(element, redis_name_hash(st, st->db, redis_arg(st, 1)));
+	struct span key = redis_arg(st, 1), element = redis_arg(st, 3);
+	uint64_t hash = hash_span(element, redis_name_hash(st, st->db, key));
 
 	if (redis_args(st) != 4 || !pend_open(st, RC_LREM, flags))
 		return;
-	pend_item(st, redis_arg(st, 1));
+	pend_item(st, key);
 	pend_item(st, span_of(&hash, sizeof(hash)));
+	if (redis_queue_kind(st, st->db, key) & QUEUE_LIST && element.n <= LREM_MAX &&
+		element.n == redis_arg_node(st, 3)->size)
+		pend_item(st, element);
 	pend_close(st);
 }
 
-static bool number(struct span s, long *ret)
+bool redis_number(struct span s, long *ret)
 {
 	char text[24];
 	char *end;
@@ -78,32 +87,6 @@ static bool number(struct span s, long *ret)
 	text[s.n] = 0;
 	*ret = strtol(text, &end, 10);
 	return !*end;
-}
-
-/* Only a trim that leaves nothing says what it removes. */
-static void ltrim(struct redis *st, uint8_t flags)
-{
-	long from, to;
-
-	if (!number(redis_arg(st, 2), &from) || !number(redis_arg(st, 3), &to))
-		return;
-	if (from > to && (from >= 0) == (to >= 0))
-		remember(st, RC_LTRIM, 1, 1, flags);
-}
-
-/* Keys of which we know that they are queues. */
-static void del(struct redis *st, uint8_t flags)
-{
-	bool any = false;
-
-	for (uint32_t i = 1, n = redis_args(st); i < n; i++)
-		if (redis_queue_kind(st, st->db, redis_arg(st, i)) || redis_job_open(st, redis_arg(st, i))) {
-			if (!any && !pend_open(st, RC_DEL, flags))
-				return;
-			any = true;
-			pend_item(st, redis_arg(st, i));
-		}
-	pend_close(st);
 }
 
 static void popping(struct redis *st, enum rcmd cmd, uint32_t from, uint32_t to, uint8_t flags)
@@ -122,7 +105,7 @@ static void mpop(struct redis *st, enum rcmd cmd, uint32_t at, uint8_t flags)
 {
 	long n;
 
-	if (number(redis_arg(st, at), &n) && n > 0 && n < redis_args(st))
+	if (redis_number(redis_arg(st, at), &n) && n > 0 && n < redis_args(st))
 		popping(st, cmd, at + 1, at + (uint32_t)n, flags);
 }
 
@@ -158,12 +141,6 @@ void redis_list_request(struct redis *st, enum rcmd cmd, uint8_t flags)
 		break;
 	case RC_LREM:
 		lrem(st, flags);
-		break;
-	case RC_LTRIM:
-		ltrim(st, flags);
-		break;
-	case RC_DEL:
-		del(st, flags);
 		break;
 	default:
 		break;
@@ -301,6 +278,8 @@ static void move_reply(struct redis *st, const struct answer *a, const struct no
 	if (!resp_is_text(e))
 		return;
 	open = recent_take(&st->shared->moved, place_hash(st, a, src, e));
+	if (redis_queue_kind(st, a->h.db, dst) & QUEUE_LIST) /* from where it is cut is not known any more */
+		redis_queue_is(st, a->h.db, dst, QUEUE_LEFT | QUEUE_RIGHT);
 	if (open) {
 		/* It was being worked on: back to a queue, or on to a list of those done or failed. */
 		settle(st, a, open, src,
@@ -324,6 +303,22 @@ static void move_reply(struct redis *st, const struct answer *a, const struct no
 	recent_put(&st->shared->moved, place_hash(st, a, dst, e), ref, SHARED_MAX);
 }
 
+/* So many elements left a queue, and nobody got them. */
+static void removed(struct redis *st, const struct answer *a, uint64_t n)
+{
+	struct op op = redis_op(st, OP_DELETE, a->h.db);
+	struct layout l;
+
+	op.body = answer_item(a, 2);
+	op.body_size = op.body.n;
+	redis_layout(st, a->h.db, answer_item(a, 0), &op, &l);
+	op.queue = op.routing_key;
+	op.queue_known = true;
+	op.code = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	op.flags = a->h.flags & PEND_TX ? OPF_TX : 0;
+	redis_emit(st, &op);
+}
+
 static void lrem_reply(struct redis *st, const struct answer *a, const struct node *n)
 {
 	struct span h = answer_item(a, 1);
@@ -335,6 +330,10 @@ static void lrem_reply(struct redis *st, const struct answer *a, const struct no
 	open = recent_take(&st->shared->moved, hash);
 	if (open)
 		settle(st, a, open, answer_item(a, 0), SETTLE_ACK);
+	else if (a->h.items > 2)
+		removed(st, a, (uint64_t)n->i);
+	else if (redis_queue_kind(st, a->h.db, answer_item(a, 0)) & QUEUE_LIST)
+		redis_touched(st, a, answer_item(a, 0), SPAN_LIT("LREM"));
 }
 
 static void push_reply(struct redis *st, const struct answer *a, const struct node *n)
@@ -347,33 +346,6 @@ static void push_reply(struct redis *st, const struct answer *a, const struct no
 		redis_confirm_all(st, a, OPF_NEGATIVE,
 			a->h.cmd == RC_LINSERT ? SPAN_LIT("no such list, or pivot not found")
 					       : SPAN_LIT("no such list"));
-}
-
-/* DEL and LTRIM: the first key may not have been there when the count says so; then nothing was purged. */
-static void purge_reply(struct redis *st, const struct answer *a, const struct node *n)
-{
-	struct span rest = a->items, key;
-
-	if (n->type == ':' ? n->i < 1 : n->type != '+')
-		return;
-	while (answer_next(&rest, &key)) {
-		bool stream = redis_queue_kind(st, a->h.db, key) & QUEUE_STREAM;
-		struct op op;
-
-		if (redis_job_deleted(st, a, key))
-			continue;
-		op = redis_op(st, stream ? OP_EXCHANGE_DELETE : OP_QUEUE_PURGE, a->h.db);
-
-		op.flags = a->h.flags & PEND_TX ? OPF_TX : 0;
-		if (stream) {
-			op.dest = DEST_LOG;
-			op.exchange = op.log = key;
-		} else {
-			op.queue = key;
-			op.queue_known = true;
-		}
-		redis_emit(st, &op);
-	}
 }
 
 void redis_list_reply(struct redis *st, const struct answer *a, const struct node *n)
@@ -393,8 +365,6 @@ void redis_list_reply(struct redis *st, const struct answer *a, const struct nod
 		move_reply(st, a, n);
 	} else if (cmd == RC_LREM) {
 		lrem_reply(st, a, n);
-	} else if (cmd == RC_LTRIM || cmd == RC_DEL) {
-		purge_reply(st, a, n);
 	} else {
 		pop_reply(st, a, n);
 	}

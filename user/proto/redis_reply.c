@@ -118,8 +118,10 @@ void redis_answer(struct redis *st, const struct answer *a, const struct node *n
 		redis_pubsub_reply(st, a, n);
 	} else if (cmd >= RC_XADD && cmd <= RC_XPENDING) {
 		redis_stream_reply(st, a, n);
-	} else if (cmd >= RC_LPUSH && cmd <= RC_DEL) {
+	} else if (cmd >= RC_LPUSH && cmd <= RC_LREM) {
 		redis_list_reply(st, a, n);
+	} else if (cmd >= RC_LTRIM && cmd <= RC_ZREMRANGE) {
+		redis_purge_reply(st, a, n);
 	} else if (cmd >= RC_ZADD && cmd <= RC_ZREM) {
 		redis_zset_reply(st, a, n);
 	} else if (cmd >= RC_HSET && cmd <= RC_EVAL) {

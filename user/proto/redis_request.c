@@ -74,9 +74,11 @@ static bool secret_arg(const struct redis *st, uint32_t i)
 	}
 }
 
-/* Hashes of which fields matter: Celery's unacked messages, RQ's jobs. */
-static bool key_matters(enum rcmd id, struct span key)
+/* Hashes of which fields matter: Celery's unacked messages, RQ's jobs. Times are set for many keys. */
+static bool key_matters(const struct redis *st, enum rcmd id, struct span key)
 {
+	if (id == RC_EXPIRE)
+		return redis_queue_kind(st, st->db, key);
 	if (id != RC_HSET && id != RC_HGET && id != RC_HDEL)
 		return true;
 	return memmem(key.p, key.n, "unacked", 7) || (key.n && memmem(key.p, key.n, "rq:job:", 7));
@@ -98,7 +100,7 @@ void redis_on_arg(void *ctx, uint32_t i, uint64_t pos, uint64_t size)
 		r->wanted = st->cmd->flags & CMD_ARGS;
 	}
 	if (i == 2 && st->cmd)
-		r->wanted = key_matters(st->cmd->id, redis_arg(st, 1));
+		r->wanted = key_matters(st, st->cmd->id, redis_arg(st, 1));
 	if (st->cmd && st->cmd->flags & CMD_SECRET && secret_arg(st, i))
 		tell(st, pos, size);
 }
@@ -223,8 +225,10 @@ static void dispatch(struct redis *st, const struct rcmd_def *def, uint8_t flags
 		redis_pubsub_request(st, def->id, flags);
 	} else if (def->id >= RC_XADD && def->id <= RC_XPENDING) {
 		redis_stream_request(st, def->id, flags);
-	} else if (def->id >= RC_LPUSH && def->id <= RC_DEL) {
+	} else if (def->id >= RC_LPUSH && def->id <= RC_LREM) {
 		redis_list_request(st, def->id, flags);
+	} else if (def->id >= RC_LTRIM && def->id <= RC_ZREMRANGE) {
+		redis_purge_request(st, def->id, flags);
 	} else if (def->id >= RC_ZADD && def->id <= RC_ZREM) {
 		redis_zset_request(st, def->id, flags);
 	} else if (def->id >= RC_HSET && def->id <= RC_EVAL) {

@@ -110,6 +110,8 @@ struct redis_shared {
 #define QUEUE_POPPED 2
 #define QUEUE_STREAM 4
 #define QUEUE_ZSET   8
+#define QUEUE_LEFT   16 /* was pushed to from the left, from the right */
+#define QUEUE_RIGHT  32
 
 enum reply_mode {
 	REPLY_ON,
@@ -202,6 +204,7 @@ void redis_confirm_all(struct redis *st, const struct answer *a, uint32_t flags,
 struct op redis_op(struct redis *st, enum op_kind kind, int32_t db);
 /* What an element of the wire says of a body. */
 void redis_body(const struct resp *r, const struct node *n, struct op *op);
+bool redis_number(struct span s, long *ret);
 bool span_same(struct span a, const char *word); /* case does not matter */
 
 /* --- redis_learn.c --- */
@@ -219,7 +222,7 @@ void redis_late_cut(struct redis *st);
 void redis_late_end(struct redis *st);
 void redis_late_free(struct redis *st);
 
-/* --- redis_stream.c, redis_list.c, redis_zset.c, redis_pubsub.c, redis_script.c --- */
+/* --- redis_stream.c, redis_list.c, redis_purge.c, redis_zset.c, redis_pubsub.c, redis_script.c --- */
 void redis_stream_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_stream_reply(struct redis *st, const struct answer *a, const struct node *n);
 /* Entries of streams that came in an answer to nobody knows what. */
@@ -230,6 +233,10 @@ void redis_list_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_list_reply(struct redis *st, const struct answer *a, const struct node *n);
 /* An element of a list that is known, in an answer to nobody knows what. */
 bool redis_list_stray(struct redis *st, const struct node *n);
+void redis_purge_request(struct redis *st, enum rcmd cmd, uint8_t flags);
+void redis_purge_reply(struct redis *st, const struct answer *a, const struct node *n);
+/* @by may have taken from @key, nobody knows what. */
+void redis_touched(struct redis *st, const struct answer *a, struct span key, struct span by);
 void redis_zset_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_zset_reply(struct redis *st, const struct answer *a, const struct node *n);
 /* @m was taken out of the sorted set @key by a script. */

@@ -92,12 +92,22 @@ static void fields(struct redis *st, const struct resp *r, const struct node *f,
 
 /* --- requests --- */
 
-/* Index of XADD's id; *ret_minid: what MINID says exactly. 0: not understood. */
-static uint32_t xadd_id(const struct redis *st, uint32_t i, struct span *ret_minid)
+/* What XADD and XTRIM cut off. */
+struct trim {
+	struct span minid;
+	long keeps;   /* MAXLEN; -1 none */
+	bool exactly; /* else it may be less, and an answer tells how many at best */
+};
+
+/* Index of XADD's id. 0: not understood. */
+static uint32_t xadd_id(const struct redis *st, uint32_t i, struct trim *ret)
 {
 	uint32_t n = redis_args(st);
 
+	*ret = (struct trim){.keeps = -1, .exactly = true};
 	for (; i < n; i++) {
+		if (redis_arg_is(st, i, "ACKED"))
+			ret->exactly = false; /* only what all groups are done with */
 		if (redis_arg_is(st, i, "NOMKSTREAM") || redis_arg_is(st, i, "KEEPREF") ||
 			redis_arg_is(st, i, "DELREF") || redis_arg_is(st, i, "ACKED"))
 			continue;
@@ -111,8 +121,11 @@ static uint32_t xadd_id(const struct redis *st, uint32_t i, struct span *ret_min
 			bool minid = redis_arg_is(st, i, "MINID"), about = redis_arg_is(st, i + 1, "~");
 
 			i += about || redis_arg_is(st, i + 1, "=") ? 2 : 1;
-			if (minid && !about)
-				*ret_minid = redis_arg(st, i);
+			ret->exactly &= !about;
+			if (minid)
+				ret->minid = redis_arg(st, i);
+			else if (!redis_number(redis_arg(st, i), &ret->keeps))
+				ret->keeps = -1;
 		} else {
 			return i;
 		}
@@ -120,10 +133,19 @@ static uint32_t xadd_id(const struct redis *st, uint32_t i, struct span *ret_min
 	return 0;
 }
 
+/* As the last two items. */
+static void pend_trim(struct redis *st, const struct trim *t)
+{
+	pend_extra(st, t->exactly);
+	pend_item(st, t->minid);
+	pend_item(st, span_of(&t->keeps, sizeof(t->keeps)));
+}
+
 static void xadd(struct redis *st, uint8_t flags)
 {
-	struct span key = redis_arg(st, 1), minid = SPAN_EMPTY;
-	uint32_t id = xadd_id(st, 2, &minid), n = redis_args(st);
+	struct span key = redis_arg(st, 1);
+	struct trim trim;
+	uint32_t id = xadd_id(st, 2, &trim), n = redis_args(st);
 	struct op op = stream_op(st, OP_SEND, st->db, key, SPAN_EMPTY);
 	uint64_t ref;
 
@@ -140,7 +162,7 @@ static void xadd(struct redis *st, uint8_t flags)
 		return;
 	pend_item(st, span_of(&ref, sizeof(ref)));
 	pend_item(st, key);
-	pend_item(st, minid);
+	pend_trim(st, &trim);
 	pend_close(st);
 }
 
@@ -210,13 +232,13 @@ static void ids(struct redis *st, enum rcmd cmd, uint8_t flags)
 
 static void xtrim(struct redis *st, uint8_t flags)
 {
-	struct span minid = SPAN_EMPTY;
+	struct trim trim;
 
-	xadd_id(st, 2, &minid);
-	if (!minid.n || !pend_open(st, RC_XTRIM, flags))
+	xadd_id(st, 2, &trim);
+	if ((!trim.minid.n && trim.keeps < 0) || !pend_open(st, RC_XTRIM, flags))
 		return;
 	pend_item(st, redis_arg(st, 1));
-	pend_item(st, minid);
+	pend_trim(st, &trim);
 	pend_close(st);
 }
 
@@ -256,19 +278,34 @@ void redis_stream_request(struct redis *st, enum rcmd cmd, uint8_t flags)
 
 /* --- answers --- */
 
-static void trimmed(struct redis *st, const struct answer *a, struct span key, struct span minid)
+/* @rest: items of pend_trim() */
+static void trimmed(struct redis *st, const struct answer *a, struct span key, struct span rest)
 {
-	struct op op = stream_op(st, OP_DELETE, a->h.db, key, minid);
+	struct op op = stream_op(st, OP_DELETE, a->h.db, key, SPAN_EMPTY);
+	struct span keeps;
+	long n = -1;
 
-	op.flags = OPF_UP_TO | (a->h.flags & PEND_TX ? OPF_TX : 0);
+	if (!answer_next(&rest, &op.mid) || !answer_next(&rest, &keeps))
+		return;
+	if (keeps.n == sizeof(n))
+		memcpy(&n, keeps.p, sizeof(n));
+	if (!op.mid.n && n < 0)
+		return;
+	if (!op.mid.n)
+		op.code = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	op.flags = OPF_UP_TO | (a->h.flags & PEND_TX ? OPF_TX : 0) | (a->h.extra ? 0 : OPF_UNSURE);
 	redis_emit(st, &op);
 }
 
 static void xadd_reply(struct redis *st, const struct answer *a, const struct node *n)
 {
-	struct span text = resp_text(&st->r[TO_CLIENT], n), id = answer_item(a, 0), minid = answer_item(a, 2);
-	struct op op = stream_op(st, OP_CONFIRM, a->h.db, answer_item(a, 1), SPAN_EMPTY);
+	struct span text = resp_text(&st->r[TO_CLIENT], n), rest = a->items, id = SPAN_EMPTY,
+		    key = SPAN_EMPTY;
+	struct op op;
 
+	answer_next(&rest, &id);
+	answer_next(&rest, &key);
+	op = stream_op(st, OP_CONFIRM, a->h.db, key, SPAN_EMPTY);
 	if (id.n != sizeof(op.ref))
 		return;
 	memcpy(&op.ref, id.p, sizeof(op.ref));
@@ -285,8 +322,8 @@ static void xadd_reply(struct redis *st, const struct answer *a, const struct no
 		return;
 	}
 	redis_emit(st, &op);
-	if (op.mid.n && minid.n)
-		trimmed(st, a, op.log, minid);
+	if (op.mid.n)
+		trimmed(st, a, key, rest);
 }
 
 struct reading {
@@ -542,6 +579,14 @@ static void pending_reply(struct redis *st, const struct answer *a, const struct
 	}
 }
 
+static void xtrim_reply(struct redis *st, const struct answer *a)
+{
+	struct span rest = a->items, key;
+
+	if (answer_next(&rest, &key))
+		trimmed(st, a, key, rest);
+}
+
 static void group_op(struct redis *st, const struct answer *a, enum op_kind kind)
 {
 	struct op op = stream_op(st, kind, a->h.db, answer_item(a, 1), SPAN_EMPTY);
@@ -639,7 +684,7 @@ void redis_stream_reply(struct redis *st, const struct answer *a, const struct n
 		break;
 	case RC_XTRIM:
 		if (n->type == ':' && n->i > 0)
-			trimmed(st, a, answer_item(a, 0), answer_item(a, 1));
+			xtrim_reply(st, a);
 		break;
 	case RC_XPENDING:
 		pending_reply(st, a, n);

@@ -9,8 +9,11 @@ static bool is_queue(struct redis *st, int32_t db, struct span key, struct span 
 	return redis_queue_kind(st, db, key) & QUEUE_ZSET || redis_is_schedule(key, member);
 }
 
+/* pend.extra of ZADD: its answer is the number of members that were not there before */
+#define ADD_COUNTED 1
+
 /* ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member...: the index of the first score. */
-static uint32_t first_score(const struct redis *st, bool *ret_xx)
+static uint32_t first_score(const struct redis *st, bool *ret_xx, bool *ret_counted)
 {
 	static const char *const options[] = {"NX", "XX", "GT", "LT", "CH", "INCR"};
 	uint32_t i = 2;
@@ -18,6 +21,7 @@ static uint32_t first_score(const struct redis *st, bool *ret_xx)
 	for (size_t k = 0; k < ARRAY_LEN(options); k++)
 		if (redis_arg_is(st, i, options[k])) {
 			*ret_xx |= k == 1;
+			*ret_counted &= k < 4;
 			i++;
 			k = SIZE_MAX;
 		}
@@ -26,9 +30,9 @@ static uint32_t first_score(const struct redis *st, bool *ret_xx)
 
 static void zadd(struct redis *st, uint8_t flags)
 {
-	bool xx = false;
+	bool xx = false, counted = true;
 	struct span key = redis_arg(st, 1);
-	uint32_t i = first_score(st, &xx), n = redis_args(st);
+	uint32_t i = first_score(st, &xx, &counted), n = redis_args(st);
 
 	/* XX changes when what is there is due; it adds nothing. */
 	if (xx || n <= i || (n - i) % 2 || !is_queue(st, st->db, key, redis_arg(st, i + 1)))
@@ -52,6 +56,7 @@ static void zadd(struct redis *st, uint8_t flags)
 	redis_queue_is(st, st->db, key, QUEUE_ZSET);
 	if (!pend_open(st, RC_ZADD, flags))
 		return;
+	pend_extra(st, counted ? ADD_COUNTED : 0);
 	pend_item(st, buf_span(&st->ids));
 	pend_close(st);
 }
@@ -214,6 +219,9 @@ void redis_zset_reply(struct redis *st, const struct answer *a, const struct nod
 	if (a->h.cmd == RC_ZADD) {
 		if (resp_is_error(n))
 			redis_confirm_all(st, a, OPF_NEGATIVE, resp_text(r, n));
+		else if (a->h.extra & ADD_COUNTED && n->type == ':' && !n->i)
+			redis_confirm_all(st, a, OPF_NEGATIVE,
+				SPAN_LIT("it was there already: when it is due may have changed"));
 		else if (!n->null)
 			redis_confirm_all(st, a, 0, SPAN_EMPTY);
 	} else if (resp_is_error(n)) {

@@ -514,6 +514,7 @@ int judge_copy(
 			judge_refusal(j, &v);
 		break;
 	case STATE_UNKNOWN:
+		v.since_ns = c->settled_ns; /* removed then, perhaps */
 		break;
 	}
 	if (err)

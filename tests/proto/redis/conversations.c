@@ -63,20 +63,21 @@ static void stream(void)
 		"4 SEND log vhost=0 ex=s log=s size=11 body={\"id\":4711} {header.kind=created} "
 		"{header.data={\"id\":4711}}\n"
 		"5 CONFIRM log vhost=0 ex=s log=s mid=1-1 ref=4\n"
-		"6 SUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n"
-		"7 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=1-1 delivery=1 size=11 "
+		"6 DELETE log vhost=0 ex=s log=s code=1000 up-to unsure\n"
+		"7 SUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n"
+		"8 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=1-1 delivery=1 size=11 "
 		"body={\"id\":4711} {header.kind=created} {header.data={\"id\":4711}}\n"
-		"8 SETTLE log vhost=0 ex=s q=g log=s mid=1-1 ref=7 ack\n"
-		"9 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 no-ack size=1 body=b {header.a=b}\n"
-		"10 SETTLE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 ref=9 auto\n"
-		"11 RECEIVE log vhost=0 ex=s log=s mid=2-1 no-ack pulled size=1 body=b {header.a=b}\n"
-		"12 SETTLE log vhost=0 ex=s log=s mid=2-1 ref=11 auto\n"
-		"13 SEND log vhost=0 ex=none log=none size=1 body=b {header.a=b}\n"
-		"14 CONFIRM log vhost=0 ex=none log=none ref=13 text=no such stream (NOMKSTREAM) negative\n"
-		"15 DELETE log vhost=0 ex=s log=s mid=2-0 up-to\n"
-		"16 DELETE log vhost=0 ex=s log=s mid=2-1\n"
-		"17 QDELETE log vhost=0 ex=s q=g log=s\n"
-		"18 UNSUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n");
+		"9 SETTLE log vhost=0 ex=s q=g log=s mid=1-1 ref=8 ack\n"
+		"10 RECEIVE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 no-ack size=1 body=b {header.a=b}\n"
+		"11 SETTLE log vhost=0 ex=s q=g consumer=c log=s mid=2-1 ref=10 auto\n"
+		"12 RECEIVE log vhost=0 ex=s log=s mid=2-1 no-ack pulled size=1 body=b {header.a=b}\n"
+		"13 SETTLE log vhost=0 ex=s log=s mid=2-1 ref=12 auto\n"
+		"14 SEND log vhost=0 ex=none log=none size=1 body=b {header.a=b}\n"
+		"15 CONFIRM log vhost=0 ex=none log=none ref=14 text=no such stream (NOMKSTREAM) negative\n"
+		"16 DELETE log vhost=0 ex=s log=s mid=2-0 up-to\n"
+		"17 DELETE log vhost=0 ex=s log=s mid=2-1\n"
+		"18 QDELETE log vhost=0 ex=s q=g log=s\n"
+		"19 UNSUBSCRIBE log vhost=0 ex=s q=g consumer=c log=s\n");
 }
 
 static void pubsub(void)
@@ -337,8 +338,102 @@ static void bullmq_same_id(void)
 		       "8 CONFIRM vhost=0 log=bull:a mid=j1 ref=7\n");
 }
 
+/* What goes without being handed to anybody: told where it is certain, as unsure where it is not. */
+static void taken_away(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH q a");
+	say(&t, ":1\r\n");
+	ask(&t, "LTRIM q 0 99"); /* the newest stay */
+	ask(&t, "LTRIM q 0 -1"); /* all do */
+	ask(&t, "LTRIM q -50 -1");
+	ask(&t, "LTRIM q 1 0");
+	say(&t, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+	ask(&t, "LREM q 0 b");
+	say(&t, ":2\r\n");
+	ask(&t, "EXPIRE q 10");
+	ask(&t, "EXPIRE other 10");
+	ask(&t, "PEXPIREAT q 1795707493771 NX");
+	ask(&t, "PERSIST q");
+	say(&t, ":1\r\n:1\r\n:0\r\n:1\r\n");
+	ask(&t, "DEL q other");
+	say(&t, ":0\r\n");
+	ask(&t, "RENAME q q2");
+	ask(&t, "LTRIM q2 0 9");
+	ask(&t, "MOVE q2 3");
+	say(&t, "+OK\r\n+OK\r\n:1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=q size=1 body=a\n"
+		       "3 CONFIRM vhost=0 ref=2\n"
+		       "4 QPURGE vhost=0 q=q code=100 up-to\n"
+		       "5 QPURGE vhost=0 q=q code=50 up-to unsure\n"
+		       "6 QPURGE vhost=0 q=q\n"
+		       "7 DELETE vhost=0 key=q q=q code=2 size=1 body=b\n"
+		       "8 QPURGE vhost=0 q=q type=in tag=10000\n"
+		       "9 QPURGE vhost=0 q=q type=never\n"
+		       "10 QPURGE vhost=0 q=q\n"
+		       "11 QPURGE vhost=0 q=q2 text=another key was renamed to it\n"
+		       "12 QPURGE vhost=0 key=q q=q2 type=as\n"
+		       "13 QPURGE vhost=0 q=q text=renamed unsure\n"
+		       "14 QPURGE vhost=0 q=q2 code=10 up-to\n"
+		       "15 QPURGE vhost=0 q=q2 text=moved to another database unsure\n");
+}
+
+static void taken_from_streams(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "XADD s MAXLEN = 2 * a b");
+	say(&t, "$3\r\n1-1\r\n");
+	ask(&t, "XADD s MAXLEN 2 ACKED * a b");
+	say(&t, "$3\r\n1-2\r\n");
+	ask(&t, "XTRIM s MAXLEN 1");
+	ask(&t, "XTRIM s MAXLEN ~ 1");
+	ask(&t, "XTRIM s MINID ~ 5 LIMIT 10");
+	say(&t, ":1\r\n:0\r\n:3\r\n");
+	ask(&t, "XDELEX s ACKED IDS 2 1-1 1-2");
+	ask(&t, "XACKDEL s g DELREF IDS 3 1-3 1-4 1-5");
+	say(&t, "*2\r\n:1\r\n:2\r\n*3\r\n:1\r\n:2\r\n:-1\r\n");
+	ask(&t, "EXPIREAT s 1795707493");
+	say(&t, ":1\r\n");
+	ask(&t, "EVAL x 2 s y 1");
+	ask(&t, "EVAL_RO x 1 s");
+	ask(&t, "EVAL x 1 s");
+	say(&t, ":1\r\n:1\r\n$-1\r\n");
+	ask(&t, "UNLINK s");
+	ask(&t, "SWAPDB 0 3");
+	ask(&t, "MULTI");
+	ask(&t, "FLUSHDB");
+	ask(&t, "FLUSHALL ASYNC");
+	ask(&t, "EXEC");
+	say(&t, ":1\r\n+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND log vhost=0 ex=s log=s size=1 body=b {header.a=b}\n"
+		       "3 CONFIRM log vhost=0 ex=s log=s mid=1-1 ref=2\n"
+		       "4 DELETE log vhost=0 ex=s log=s code=2 up-to\n"
+		       "5 SEND log vhost=0 ex=s log=s size=1 body=b {header.a=b}\n"
+		       "6 CONFIRM log vhost=0 ex=s log=s mid=1-2 ref=5\n"
+		       "7 DELETE log vhost=0 ex=s log=s code=2 up-to unsure\n"
+		       "8 DELETE log vhost=0 ex=s log=s code=1 up-to\n"
+		       "9 DELETE log vhost=0 ex=s log=s mid=5 up-to unsure\n"
+		       "10 DELETE log vhost=0 ex=s log=s mid=1-1\n"
+		       "11 SETTLE log vhost=0 ex=s q=g log=s mid=1-3 ack\n"
+		       "12 DELETE log vhost=0 ex=s log=s mid=1-3\n"
+		       "13 SETTLE log vhost=0 ex=s q=g log=s mid=1-4 ack\n"
+		       "14 QPURGE log vhost=0 ex=s log=s type=at tag=1795707493000\n"
+		       "15 DELETE log vhost=0 ex=s log=s text=a script up-to unsure\n"
+		       "16 XDELETE log vhost=0 ex=s log=s\n"
+		       "17 QPURGE vhost=0 text=SWAPDB unsure\n"
+		       "18 QPURGE vhost=3 text=SWAPDB unsure\n"
+		       "19 QPURGE vhost=0 text=FLUSHDB tx\n"
+		       "20 QPURGE vhost=0 text=FLUSHALL tx many\n");
+}
+
 int main(void)
 {
+	RUN(taken_away);
+	RUN(taken_from_streams);
 	RUN(sharded);
 	RUN(kombu);
 	RUN(bullmq_same_id);

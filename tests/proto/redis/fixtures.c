@@ -36,7 +36,7 @@ static void note_flags(struct buf *b, uint32_t flags)
 		uint32_t flag;
 		const char *word;
 	} shown[] = {{OPF_REDELIVERED, "redelivered"}, {OPF_REPORTED, "reported"}, {OPF_NEGATIVE, "negative"},
-		{OPF_TX, "tx"}, {OPF_UP_TO, "up-to"}};
+		{OPF_TX, "tx"}, {OPF_UP_TO, "up-to"}, {OPF_UNSURE, "unsure"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
 		if (flags & shown[i].flag)
@@ -82,6 +82,8 @@ static void note(struct notes *n, const struct op *op)
 		break;
 	case OP_DELETE:
 		buf_printf(b, " " SPAN_FMT " " SPAN_FMT, SPAN_ARG(op->log), SPAN_ARG(op->mid));
+		if (op->code)
+			buf_printf(b, "keeps=%u", op->code);
 		note_flags(b, op->flags);
 		break;
 	case OP_SUBSCRIBE:

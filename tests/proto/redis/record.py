@@ -168,6 +168,7 @@ def streams(s):
         ids.append(a.xadd("fx.s", {"kind": "created", "data": body}, maxlen=1000).decode())
         s.say("SEND", "fx.s", fnv(body))
         s.say("CONFIRM", "of=" + fnv(body), "mid=" + ids[-1])
+        s.say("DELETE fx.s keeps=1000 up-to unsure")
     assert a.xadd("fx.none", {"a": "b"}, nomkstream=True) is None
     s.send("fx.none", fnv("b"), "negative")
 
