@@ -185,6 +185,7 @@ static void newer_server(void)
 	fixture("buckets-2.15", true);
 	fixture("node-2.15", true);
 	fixture("libnats-2.15", true);
+	fixture("newer-2.15", true);
 }
 
 int main(void)

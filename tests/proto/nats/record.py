@@ -4,7 +4,8 @@
 usage: record.py [DIRECTORY]      (default: fixtures/ beside this file)
 
 Needs nats-py (PyPI) and libnats (Debian); with NODE_PATH naming a directory that has the npm package nats also
-records record_node.js. NATS_SERVER and SUFFIX record with another server's program, as NAME SUFFIX.bin.
+records record_node.js. NATS_SERVER and SUFFIX record with another server's program, as NAME SUFFIX.bin;
+ONLY records one of them.
 
 A fixture is "EVTF1\\n", then records: direction (0 to the server, 1 to the client), length (u32, big-endian),
 bytes. Beside each stands NAME.truth: what the client knows that it did and got, one line an operation, in the
@@ -12,6 +13,7 @@ words of fixtures.c; the decoder is tested against that, not against what it sai
 listened to where it sends and gets; what a delivery is, it says itself (Msg.metadata).
 """
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -337,6 +339,50 @@ async def buckets(nc):
     await js.delete_key_value("prices")
 
 
+async def newer(nc):
+    """What came after 2.11: atomic batches (one of them broken), a consumer of several subjects, a mirror, republishing."""
+    js = nc.jetstream()
+
+    async def make(name, **config):
+        await nc.request("$JS.API.STREAM.CREATE." + name, json.dumps(dict({"name": name}, **config)).encode())
+        notes.say("XDECLARE log ex=%s log=%s type=stream", name, name)
+
+    async def part(batch, seq, subject, body, **more):
+        before = set(nc._resp_map or ())
+        task = asyncio.ensure_future(nc.request(subject, body, headers=dict(
+            {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(seq)}, **more)))
+        while not task.done() and set(nc._resp_map or ()) == before:
+            await asyncio.sleep(0)
+        for k in set(nc._resp_map) - before:
+            notes.acked.add(text(nc._resp_sub_prefix) + text(k))
+        return (await task).data
+
+    again = await nc.subscribe("again.>")
+    await make("B", subjects=["b.>"], allow_atomic=True, republish={"src": "b.>", "dest": "again.>"})
+    await make("M", mirror={"name": "B"})
+    first = notes.sends + 1
+    for i in (1, 2, 3):
+        await part("one", i, "b.%d" % i, b"part %d" % i, **({"Nats-Batch-Commit": "1"} if i == 3 else {}))
+    for i in range(3):
+        notes.say("CONFIRM log log=B mid=%d of=%d", i + 1, first + i)
+    first = notes.sends + 1
+    await part("two", 1, "b.1", b"lost")
+    assert b"error" in await part("two", 3, "b.3", b"and broken")
+    for i in range(2):
+        notes.say("CONFIRM log code=10176 of=%d negative", first + i)
+    for _ in range(3):
+        await again.next_msg(2)
+    for stream, filters in (("B", ["b.1", "b.3"]), ("M", ["b.*"])):
+        await nc.request("$JS.API.CONSUMER.DURABLE.CREATE.%s.c" % stream, json.dumps({"stream_name": stream, "config": {
+            "durable_name": "c", "ack_policy": "explicit", "deliver_policy": "all", "filter_subjects": filters}}).encode())
+        notes.say("QDECLARE log ex=%s q=c log=%s mid=0", " ".join(filters), stream)
+        sub = await js.pull_subscribe_bind("c", stream)
+        for _ in range(2):
+            await (await sub.fetch(1, timeout=2))[0].ack()
+    await js.purge_stream("B", subject="b.1")
+    notes.say("DELETE log ex=b.1 log=B mid=4 up-to")
+
+
 SCENARIOS = (core, stream, buckets)
 
 
@@ -374,11 +420,14 @@ async def libnats(port, out):
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "fixtures")
     listen()
-    for fn in SCENARIOS + (libnats,) + ((node,) if "NODE_PATH" in os.environ else ()):
+    for fn in SCENARIOS + (libnats,) + ((node,) if "NODE_PATH" in os.environ else ()) + (
+            (newer,) if "NATS_SERVER" in os.environ else ()):
+        if os.environ.get("ONLY", fn.__name__) != fn.__name__:
+            continue
         with tempfile.TemporaryDirectory() as d:
             server = Server(d).start()
             try:
-                asyncio.run(record(fn, server.port, out) if fn in SCENARIOS else fn(server.port, out))
+                asyncio.run(record(fn, server.port, out) if fn in SCENARIOS + (newer,) else fn(server.port, out))
             finally:
                 server.stop()
 
