@@ -193,6 +193,7 @@ static void note_taker(struct tally *t, const struct copy_times *k)
 	unsigned i = 0;
 
 	t->row.had_consumers |= k->consumer != 0;
+	t->row.had_unnamed |= !k->consumer && k->delivered;
 	if (!k->consumer || (!lately && !k->asks))
 		return;
 	while (i < t->takers_n && t->takers[i] != k->consumer)

@@ -20,8 +20,9 @@ struct queue_row {
 	int64_t oldest_ns;  /* since when the oldest waits, 0 none */
 	unsigned consumers; /* subscriptions that were not seen to end */
 	bool had_consumers; /* somebody took something, ever */
-	unsigned takers;    /* without any: processes that took something within the window and still run */
-	bool idle; /* one took something before, still runs, and may wait there: it cannot subscribe */
+	bool had_unnamed; /* a client did of which only the address is known, or not even that: a capture's */
+	unsigned takers;  /* without any: processes that took something within the window and still run */
+	bool idle;        /* one took something before, still runs, and may wait there: it cannot subscribe */
 	struct {
 		const char *service;
 		unsigned n;
