@@ -62,7 +62,8 @@ static void member(struct bench *b, unsigned conn, enum op_kind kind, const char
 			.exchange = S("orders"),
 			.queue = S(group),
 			.queue_known = true,
-			.consumer = S(client)});
+			.consumer = S(client),
+			.len = 1});
 }
 
 static void settle_named(struct bench *b, unsigned conn, const char *group, const char *partition,
@@ -154,6 +155,35 @@ static void readers(void)
 	CHECK_STR(state_in(&b, 2, ""), "delivered");
 	CHECK_STR(state_in(&b, 2, "orders/billing"), "queued");
 	CHECK_STR(state_in(&b, 2, "orders/audit"), "queued");
+	bench_end(&b);
+}
+
+/* The coordinator's connection breaks, not the member: what it reads meanwhile is for its group. Another
+ * group under its client id, later, is another one. */
+static void coordinator_lost(void)
+{
+	struct bench b;
+
+	bench_new(&b, NULL);
+	member(&b, 3, OP_SUBSCRIBE, "c", "billing");
+	feed(&b, 3, 1,
+		(struct op){.kind = OP_UNSUBSCRIBE,
+			.dest = DEST_LOG,
+			.exchange = S("orders"),
+			.queue = S("billing"),
+			.queue_known = true,
+			.consumer = S("c")});
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "one"), "orders-0", "7", 0);
+	fetch(&b, 3, "c", NULL, "0", "7", "", "one");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "delivered");
+	CHECK_EQ(copies_of(&b, 1), 1);
+	member(&b, 3, OP_SUBSCRIBE, "c", "audit");
+	stored(&b, 1, produce(&b, 1, "orders", "0", "", "two"), "orders-0", "8", 0);
+	fetch(&b, 3, "c", NULL, "0", "8", "", "two");
+	flush(&b);
+	CHECK_STR(state_in(&b, 1, "orders/billing"), "delivered");
+	CHECK_STR(state_in(&b, 2, "orders/audit"), "delivered");
 	bench_end(&b);
 }
 
@@ -1061,6 +1091,7 @@ int main(void)
 {
 	RUN(groups_and_positions);
 	RUN(readers);
+	RUN(coordinator_lost);
 	RUN(member_leaves);
 	RUN(member_of_deleted_group);
 	RUN(names_in_any_order);

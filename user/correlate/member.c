@@ -15,6 +15,7 @@ struct member {
 	uint64_t who;
 	struct topic *topic;
 	struct queue *q;
+	bool closed; /* the connection that told the group has ended */
 };
 
 /* The client id of a process, or of a host where the process is not known. */
@@ -39,29 +40,6 @@ static struct queue *member_group(struct correlator *c, uint64_t who, const stru
 	return m ? m->q : NULL;
 }
 
-static int member_set(struct correlator *c, uint64_t who, struct topic *t, struct queue *q)
-{
-	uint64_t key = member_key(who, t);
-	struct member *m = map_ptr(&c->members, key);
-
-	if (!m) {
-		if (c->members.n >= MAX_MEMBERS)
-			return 0;
-		m = malloc(sizeof(*m));
-		if (!m || map_put_ptr(&c->members, key, m)) {
-			free(m);
-			return -ENOMEM;
-		}
-		*m = (struct member){who, t, NULL};
-		t->refs++;
-	}
-	queue_ref(q);
-	if (m->q)
-		queue_put(c, m->q);
-	m->q = q;
-	return 0;
-}
-
 static void member_free(struct correlator *c, struct member *m)
 {
 	map_del(&c->members, member_key(m->who, m->topic));
@@ -70,14 +48,66 @@ static void member_free(struct correlator *c, struct member *m)
 	free(m);
 }
 
+/* Makes room: most of those whose connection has ended are gone themselves. */
+static void forget_closed(struct correlator *c)
+{
+	struct member **all = calloc(c->members.n + 1, sizeof(struct member *));
+	size_t n = 0;
+
+	map_for_each (&c->members, s) {
+		struct member *m = (struct member *)(uintptr_t)s->val;
+
+		if (all && m->closed)
+			all[n++] = m;
+	}
+	for (size_t i = 0; i < n; i++)
+		member_free(c, all[i]);
+	free(all);
+}
+
+static int member_set(struct correlator *c, uint64_t who, struct topic *t, struct queue *q)
+{
+	uint64_t key = member_key(who, t);
+	struct member *m = map_ptr(&c->members, key);
+
+	if (!m) {
+		if (c->members.n >= MAX_MEMBERS)
+			forget_closed(c);
+		if (c->members.n >= MAX_MEMBERS)
+			return 0;
+		m = malloc(sizeof(*m));
+		if (!m || map_put_ptr(&c->members, key, m)) {
+			free(m);
+			return -ENOMEM;
+		}
+		*m = (struct member){.who = who, .topic = t};
+		t->refs++;
+	}
+	queue_ref(q);
+	if (m->q)
+		queue_put(c, m->q);
+	m->q = q;
+	m->closed = false;
+	return 0;
+}
+
+static bool member_closed(struct correlator *c, uint64_t who, const struct topic *t)
+{
+	const struct member *m = map_ptr(&c->members, member_key(who, t));
+
+	return m && m->closed;
+}
+
 int member_joined(struct correlator *c, struct opctx *x, struct queue *q)
 {
 	uint64_t who = member_who(x);
 	struct queue *old = member_group(c, who, q->topic);
 	int err;
 
-	if (!old || old == q || old->ambiguous)
-		return old ? 0 : member_set(c, who, q->topic, q);
+	if (!old || old == q || (old->name && member_closed(c, who, q->topic)))
+		return member_set(c, who, q->topic, q);
+	if (old->ambiguous)
+		return 0;
 	if (old->name) {
 		/* Two groups under one client id: whom a fetch is for cannot be told any more. */
 		struct queue *place = queue_new_place(c, x->space);
@@ -101,8 +131,13 @@ void member_left(struct correlator *c, struct opctx *x, struct queue *q)
 {
 	struct member *m = map_ptr(&c->members, member_key(member_who(x), q->topic));
 
-	if (m && m->q == q)
+	if (!m || m->q != q)
+		return;
+	/* A connection that ends is not a member that leaves: it reads on, and joins again by another one. */
+	if (x->op->len)
 		member_free(c, m);
+	else
+		m->closed = true;
 }
 
 /* Whose delivery it is: a group, or a place without a name for a reader of which no group is known. */
