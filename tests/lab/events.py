@@ -175,8 +175,8 @@ class Judge:
     def same(self, x, m, who):
         told = {"dest": m["exchange"] or "", "rk": m["routing_key"] or "", "key": m["properties"].get("key"),
                 "headers": m["headers"], "fields": m["headers"], "size": m["body_size"], "log": m["log"] or "",
-                "mid": m["broker_id"]}
-        for k in ("dest", "rk", "key", "headers", "fields", "size", "log", "mid"):
+                "mid": m["broker_id"], "keyless": "key" not in m["properties"], "tombstone": "tombstone" in m["properties"]}
+        for k in ("dest", "rk", "key", "keyless", "tombstone", "headers", "fields", "size", "log", "mid"):
             if k == "headers" and k in x and not self.ordered and sorted(told[k]) == sorted(x[k]):
                 continue
             if k in x and told[k] != x[k]:

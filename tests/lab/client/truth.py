@@ -9,6 +9,7 @@ line (the clients in other languages write the same):
   key, headers ([[name, value], ...]), size, crc (CRC-32 of the body), head (that of its first MiB, when it is longer)
   how       settle: ack, requeue, reject; "upto": all that come before `mid` in `log`
   tx        send: how its transaction ended
+  keyless, tombstone  Kafka: no key, no value, which is not the same as empty ones
   again     recv: not for the first time
 """
 import argparse

@@ -25,6 +25,21 @@ def binary(headers):
     return [(k, v.encode()) for k, v in headers]
 
 
+def content(t, a, i):
+    """Key, value and headers of message @i. Mode odd: in turn without a value (a tombstone), without a key, without either."""
+    key, data, headers = t.key(i), t.body(i), binary(t.headers(i))
+    if a.mode == "odd":
+        # kafka-python sends no header without a value, and no record without anything.
+        headers += [("void", None if a.client == "confluent" else b""), ("void", b""), ("void", b"again")]
+        key = key if i % 4 < 2 else None
+        data = data if i % 2 or (key is None and a.client == "pure") else None
+    return key and key.encode(), data, headers
+
+
+def said(key, data, headers):
+    return dict(key=text_of(key), keyless=key is None, tombstone=data is None, headers=text_headers(headers))
+
+
 class Pure:
     """kafka-python"""
 
@@ -47,8 +62,7 @@ class Pure:
                 p.abort_transaction()
             for i, data, future in sent:
                 m = future.get(20)
-                t.message("send", data, key=t.key(i), headers=t.headers(i), tx=tx,
-                          **place(m.topic, m.partition, m.offset))
+                t.message("send", data[1], tx=tx, **said(*data), **place(m.topic, m.partition, m.offset))
             sent.clear()
 
         for i in range(a.n):
@@ -57,9 +71,8 @@ class Pure:
                 t.pause(i)
             if a.tx and i % 10 == 0:
                 p.begin_transaction()
-            data, key = t.body(i), t.key(i)
-            sent.append((i, data, p.send(a.dest, data, key=key and key.encode(), headers=binary(t.headers(i)),
-                                         partition=i % a.partitions)))
+            key, data, headers = content(t, a, i)
+            sent.append((i, (key, data, headers), p.send(a.dest, data, key=key, headers=headers, partition=i % a.partitions)))
             if a.tx and i % 10 == 9:
                 settle(ends[i // 10 % len(ends)])
         if sent:
@@ -92,7 +105,7 @@ class Pure:
             for records in got.values():
                 for r in records:
                     n += 1
-                    t.message("recv", r.value, key=text_of(r.key), headers=text_headers(r.headers),
+                    t.message("recv", r.value, **said(r.key, r.value, r.headers),
                               queue=a.dest + "/" + a.group, **place(r.topic, r.partition, r.offset))
             if got and a.settle == "ack":
                 c.commit()
@@ -120,8 +133,7 @@ class Confluent:
             if tx:
                 (p.commit_transaction if tx == "commit" else p.abort_transaction)(20)
             for i, m in sent:
-                t.message("send", m.value(), key=t.key(i), headers=t.headers(i), tx=tx,
-                          **place(m.topic(), m.partition(), m.offset()))
+                t.message("send", m.value(), tx=tx, **said(*content(t, a, i)), **place(m.topic(), m.partition(), m.offset()))
             sent.clear()
 
         def delivered(i):
@@ -137,8 +149,8 @@ class Confluent:
                 t.pause(i)
             if a.tx and i % 10 == 0:
                 p.begin_transaction()
-            p.produce(a.dest, t.body(i), key=t.key(i), headers=binary(t.headers(i)), partition=i % a.partitions,
-                      on_delivery=delivered(i))
+            key, data, headers = content(t, a, i)
+            p.produce(a.dest, data, key=key, headers=headers, partition=i % a.partitions, on_delivery=delivered(i))
             if a.tx and i % 10 == 9:
                 settle(ends[i // 10 % len(ends)])
         settle()
@@ -160,8 +172,7 @@ class Confluent:
                 sys.exit("consume: %s" % m.error())
             n += 1
             where = place(m.topic(), m.partition(), m.offset())
-            t.message("recv", m.value(), key=text_of(m.key()), headers=text_headers(m.headers()),
-                      queue=a.dest + "/" + a.group, **where)
+            t.message("recv", m.value(), **said(m.key(), m.value(), m.headers()), queue=a.dest + "/" + a.group, **where)
             if a.settle == "ack":
                 c.commit(m, asynchronous=False)
                 where["mid"] = str(m.offset() + 1)
