@@ -277,6 +277,17 @@ static void subscription(struct redis *st, const struct push *p, const struct no
 	confirm(st, p, resp_is_text(channel));
 }
 
+/* RESP2 tells a client that caches through the one that it redirects to: keys instead of a message's bytes.
+ */
+static bool invalidated(struct redis *st, const struct node *n)
+{
+	const struct resp *r = &st->r[TO_CLIENT];
+	const struct node *word = n->type == '*' && n->n == 3 ? resp_child(r, n, 0) : NULL;
+
+	return resp_is_text(word) && st->subs_n[SUB_CHANNEL] && span_is(resp_text(r, word), "message") &&
+	       !resp_is_text(resp_child(r, n, 2));
+}
+
 bool redis_pushed(struct redis *st, const struct node *n)
 {
 	const struct push *p = push_of(st, n);
@@ -285,7 +296,7 @@ bool redis_pushed(struct redis *st, const struct node *n)
 	bool asked;
 
 	if (!p)
-		return false;
+		return invalidated(st, n);
 	asked = fifo_first(&st->pending, &a);
 	/* RESP2: an answer may look like this. */
 	if (n->type == '*' && !subs && !st->learning && asked && a.h.cmd != p->cmd)

@@ -430,8 +430,116 @@ static void taken_from_streams(void)
 		       "20 QPURGE vhost=0 text=FLUSHALL tx many\n");
 }
 
+/* What a server refuses of a transaction, or all of it. */
+static void refusals(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "MULTI");
+	ask(&t, "LPUSH q a");
+	ask(&t, "MULTI");
+	ask(&t, "WATCH k");
+	ask(&t, "XADD s 0-0 a b");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n-ERR MULTI calls can not be nested\r\n"
+		"-ERR WATCH inside MULTI is not allowed\r\n-ERR unknown\r\n"
+		"-EXECABORT Transaction discarded because of previous errors.\r\n");
+	ask(&t, "EXEC");
+	ask(&t, "DISCARD");
+	say(&t, "-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "LPUSH q b");
+	ask(&t, "RPOP q");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n-WRONGTYPE no list\r\n$1\r\nz\r\n");
+	ask(&t, "LPUSH q c");
+	say(&t, "-MOVED 5798 127.0.0.1:7002\r\n");
+	ask(&t, "ASKING");
+	ask(&t, "LPUSH q c");
+	say(&t, "+OK\r\n-TRYAGAIN Multiple keys\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=q tx size=1 body=a\n"
+		       "3 SEND log vhost=0 ex=s log=s tx size=1 body=b {header.a=b}\n"
+		       "4 CONFIRM log vhost=0 ex=s log=s ref=3 text=ERR unknown negative tx\n"
+		       "5 CONFIRM vhost=0 ref=2 text=59:64e73e92a25f489b negative tx\n"
+		       "6 SEND vhost=0 key=q tx size=1 body=b\n"
+		       "7 CONFIRM vhost=0 ref=6 text=WRONGTYPE no list negative\n"
+		       "8 RECEIVE vhost=0 key=q q=q no-ack pulled size=1 body=z\n"
+		       "9 SETTLE vhost=0 q=q ref=8 auto tx\n"
+		       "10 SEND vhost=0 key=q size=1 body=c\n"
+		       "11 CONFIRM vhost=0 ref=10 text=MOVED 5798 127.0.0.1:7002 negative\n"
+		       "12 SEND vhost=0 key=q size=1 body=c\n"
+		       "13 CONFIRM vhost=0 ref=12 text=TRYAGAIN Multiple keys negative\n");
+}
+
+/* A subscriber in RESP2 that asks in between, is told of invalidated keys, and loses a shard's channel. */
+static void subscribed(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "SUBSCRIBE __redis__:invalidate");
+	say(&t, "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
+	say(&t, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nk\r\n");
+	say(&t, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*-1\r\n");
+	ask(&t, "PING");
+	say(&t, "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+	ask(&t, "SSUBSCRIBE c1");
+	say(&t, "*3\r\n$10\r\nssubscribe\r\n$2\r\nc1\r\n:1\r\n");
+	say_words(&t, "smessage c1 hi");
+	say(&t, "*3\r\n$12\r\nsunsubscribe\r\n$2\r\nc1\r\n:0\r\n");
+	ask(&t, "RESET");
+	say(&t, "+RESET\r\n");
+	ask(&t, "LPUSH q a");
+	say(&t, ":1\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SUBSCRIBE channel ex=__redis__:invalidate consumer=__redis__:invalidate no-ack\n"
+		       "3 SUBSCRIBE channel ex=c1 consumer=c1 text=sharded no-ack\n"
+		       "4 RECEIVE channel ex=c1 consumer=c1 no-ack size=2 body=hi\n"
+		       "5 SETTLE channel ex=c1 consumer=c1 ref=4 auto\n"
+		       "6 UNSUBSCRIBE channel ex=c1 consumer=c1 text=sharded no-ack\n"
+		       "7 UNSUBSCRIBE channel ex=__redis__:invalidate consumer=__redis__:invalidate no-ack\n"
+		       "8 LOGIN vhost=0 text=default\n"
+		       "9 SEND vhost=0 key=q size=1 body=a\n"
+		       "10 CONFIRM vhost=0 ref=9\n");
+}
+
+/* RESP3's doubles, pairs and pushes between an answer and the next; a function with a queue among its keys.
+ */
+static void resp3_sets(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "HELLO 3");
+	say(&t, "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n");
+	ask(&t, "BZPOPMIN z 0");
+	say(&t, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nz\r\n");
+	say(&t, "*3\r\n$1\r\nz\r\n$1\r\nm\r\n,1.5\r\n");
+	ask(&t, "ZPOPMIN z 2");
+	say(&t, "|1\r\n+ttl\r\n:1\r\n*2\r\n*2\r\n$1\r\nn\r\n,2\r\n*2\r\n$1\r\no\r\n,inf\r\n");
+	ask(&t, "ZADD z 3 p");
+	ask(&t, "ZADD z 4 p");
+	say(&t, ":1\r\n:0\r\n");
+	ask(&t, "FCALL take 1 z");
+	say(&t, "#t\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 RECEIVE vhost=0 key=z q=z no-ack size=1 body=m {score=1.5}\n"
+		       "3 SETTLE vhost=0 q=z ref=2 auto\n"
+		       "4 RECEIVE vhost=0 key=z q=z no-ack pulled size=1 body=n {score=2}\n"
+		       "5 SETTLE vhost=0 q=z ref=4 auto\n"
+		       "6 RECEIVE vhost=0 key=z q=z no-ack pulled size=1 body=o {score=inf}\n"
+		       "7 SETTLE vhost=0 q=z ref=6 auto\n"
+		       "8 SEND vhost=0 key=z size=1 body=p {score=3}\n"
+		       "9 SEND vhost=0 key=z size=1 body=p {score=4}\n"
+		       "10 CONFIRM vhost=0 ref=8\n"
+		       "11 CONFIRM vhost=0 ref=9 text=53:22a335821f8a749f negative\n"
+		       "12 QPURGE vhost=0 q=z text=a script unsure\n");
+}
+
 int main(void)
 {
+	RUN(refusals);
+	RUN(subscribed);
+	RUN(resp3_sets);
 	RUN(taken_away);
 	RUN(taken_from_streams);
 	RUN(sharded);
