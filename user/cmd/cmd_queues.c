@@ -49,6 +49,7 @@ static void put_consumers(struct buf *out, const struct queue_row *r)
 	if (!all)
 		buf_puts(out, r->no_group        ? "no group seen"
 			      : r->idle          ? "none lately"
+			      : r->had_unnamed   ? "not known"
 			      : r->had_consumers ? "none now"
 						 : "none seen");
 	for (size_t i = 0; i < QUEUE_SERVICES && r->services[i].n; i++) {
