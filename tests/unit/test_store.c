@@ -202,6 +202,12 @@ static void test_amended(void)
 	CHECK_EQ(store_writer_commit(w, T0, NULL), 0);
 	k.rename(k.ctx, SPAN_LIT("Xid"), SPAN_LIT("orders"));
 	k.merge_messages(k.ctx, 2, 3);
+	k.broker(k.ctx, &(struct broker_rec){.id = 7, .name = "a"});
+	k.broker(k.ctx, &(struct broker_rec){.id = 8, .name = "b"});
+	k.queue(k.ctx, &(struct queue_rec){.broker = 7, .name = SPAN_LIT("x"), .ts_ns = 3});
+	k.queue(k.ctx, &(struct queue_rec){.broker = 8, .name = SPAN_LIT("x"), .ts_ns = 4});
+	k.queue(k.ctx, &(struct queue_rec){.broker = 8, .name = SPAN_LIT("y"), .ts_ns = 5});
+	k.merge_brokers(k.ctx, 8, 7);
 	CHECK_EQ(store_writer__close(w, NULL), 0);
 	CHECK_EQ(store__open(dir, false, &s, NULL), 0);
 	CHECK_STR(q(s, "SELECT group_concat(m.id||' '||e.text||' '||l.text||' '||k.text,', ') FROM message m "
@@ -214,7 +220,8 @@ static void test_amended(void)
 	CHECK_STR(q(s, "SELECT group_concat(message) FROM operation"), "1,3,3");
 	CHECK_STR(q(s, "SELECT group_concat(src||'>'||dst) FROM link"), "3>1,3>3");
 	CHECK_STR(q(s, "SELECT group_concat(name||' '||ts_ns) FROM (SELECT * FROM queue ORDER BY name)"),
-		"orders/g 2,orders/h 1");
+		"orders/g 2,orders/h 1,x 3,y 5");
+	CHECK_STR(q(s, "SELECT group_concat(id) FROM broker"), "7");
 	CHECK_STR(q(s, "SELECT queue FROM consumer"), "orders/h");
 	CHECK_STR(q(s, "SELECT messages FROM session"), "2");
 	store__close(s);

@@ -280,7 +280,7 @@ static void point_at(struct map *m, const struct broker *from, struct broker *to
  * move over with all that is known of them. One that both have stays with each of its two histories: their
  * messages were never mixed, and those to come meet in the older.
  */
-void broker_merge(struct correlator *c, struct broker *to, struct broker *from)
+int broker_merge(struct correlator *c, struct broker *to, struct broker *from)
 {
 	point_at(&c->brokers_by_addr, from, to);
 	point_at(&c->brokers_by_pid, from, to);
@@ -297,6 +297,7 @@ void broker_merge(struct correlator *c, struct broker *to, struct broker *from)
 			connection_touch(c, cn);
 		}
 	}
+	return c->out.merge_brokers ? c->out.merge_brokers(c->out.ctx, from->id, to->id) : 0;
 }
 
 int broker_alias(struct correlator *c, const struct conn *at, struct broker *b, struct broker **ret)
@@ -315,6 +316,7 @@ static int broker_get(struct correlator *c, struct connection *cn)
 	char name[sizeof(b->name)];
 	uint64_t netns = broker_name(info, name, sizeof(name)) ? info->netns : 0;
 	bool news = false;
+	int err;
 
 	b = broker_at(c, name, netns);
 	if (b && by_pid && b != by_pid) {
@@ -324,7 +326,9 @@ static int broker_get(struct correlator *c, struct connection *cn)
 			by_pid = b;
 			b = older;
 		}
-		broker_merge(c, b, by_pid);
+		err = broker_merge(c, b, by_pid);
+		if (err)
+			return err;
 	} else if (!b) {
 		if (!by_pid)
 			by_pid = cluster_server(c, cn);

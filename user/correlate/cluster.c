@@ -88,7 +88,8 @@ static int join(struct correlator *c, struct broker *a, struct broker *b)
 	if (to == from || to->proto != from->proto)
 		return 0;
 	err = join_spaces(c, to, from);
-	broker_merge(c, to, from);
+	if (!err)
+		err = broker_merge(c, to, from);
 	for (struct cluster *o = c->clusters; o; o = o->next)
 		if (o->broker == from)
 			o->broker = to;

@@ -481,7 +481,7 @@ int space_get(struct correlator *c, struct connection *cn, struct span vhost, st
 struct space *space_of(struct correlator *c, struct broker *b, struct span vhost);
 /* It has connections whose beginning we did not see. */
 bool broker_has_past(struct correlator *c, const struct broker *b);
-void broker_merge(struct correlator *c, struct broker *to, struct broker *from);
+int broker_merge(struct correlator *c, struct broker *to, struct broker *from);
 /* From now on the server at @at is @b; *ret is the broker that is known there instead, if there is one. */
 int broker_alias(struct correlator *c, const struct conn *at, struct broker *b, struct broker **ret);
 struct broker *broker_by_id(struct correlator *c, uint64_t id);

@@ -220,6 +220,8 @@ struct record_sink {
 	int (*merge_flows)(void *ctx, uint64_t from, uint64_t to);
 	/* Message @from turned out to be @to: its operations and links are that one's, its row goes. */
 	int (*merge_messages)(void *ctx, uint64_t from, uint64_t to);
+	/* Broker @from is a server of @to. */
+	int (*merge_brokers)(void *ctx, uint64_t from, uint64_t to);
 	/* What was called @from, and what is part of it (FROM-0, FROM/group), is called @to, in all rows. */
 	int (*rename)(void *ctx, struct span from, struct span to);
 	int (*exchange)(void *ctx, const struct exchange_rec *r);

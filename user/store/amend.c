@@ -47,6 +47,25 @@ int amend_messages(sqlite3 *db, uint64_t from, uint64_t to, int64_t *fresh)
 	return rc;
 }
 
+int amend_brokers(sqlite3 *db, uint64_t from, uint64_t to)
+{
+	static const char *const sql[] = {
+		"UPDATE message SET broker=?2 WHERE broker=?1",
+		"UPDATE connection SET broker=?2 WHERE broker=?1",
+		"UPDATE consumer SET broker=?2 WHERE broker=?1",
+		/* What both have is as the one that stays tells it. */
+		"UPDATE OR IGNORE exchange SET broker=?2 WHERE broker=?1",
+		"DELETE FROM exchange WHERE broker=?1",
+		"UPDATE OR IGNORE queue SET broker=?2 WHERE broker=?1",
+		"DELETE FROM queue WHERE broker=?1",
+		"UPDATE OR IGNORE binding SET broker=?2 WHERE broker=?1",
+		"DELETE FROM binding WHERE broker=?1",
+		"DELETE FROM broker WHERE id=?1",
+	};
+
+	return run_all(db, sql, ARRAY_LEN(sql), (int64_t)from, (int64_t)to);
+}
+
 static void bind_span(sqlite3_stmt *st, int at, struct span s)
 {
 	sqlite3_bind_text64(st, at, (const char *)s.p, s.n, SQLITE_STATIC, SQLITE_UTF8);

@@ -515,6 +515,11 @@ static int apply_merge_messages(struct applier *a, const union any_row *u)
 	return amend_messages(a->db, u->merge.from, u->merge.to, &a->fresh);
 }
 
+static int apply_merge_brokers(struct applier *a, const union any_row *u)
+{
+	return amend_brokers(a->db, u->merge.from, u->merge.to);
+}
+
 static int apply_rename(struct applier *a, const union any_row *u)
 {
 	forget_names(a);
@@ -623,6 +628,7 @@ static int (*const apply_row[ROW_TYPES])(struct applier *a, const union any_row 
 	[ROW_LINK] = apply_link,
 	[ROW_MERGE] = apply_merge,
 	[ROW_MERGE_MESSAGES] = apply_merge_messages,
+	[ROW_MERGE_BROKERS] = apply_merge_brokers,
 	[ROW_RENAME] = apply_rename,
 	[ROW_EXCHANGE] = apply_exchange,
 	[ROW_QUEUE] = apply_queue,

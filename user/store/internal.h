@@ -100,6 +100,7 @@ enum row_type {
 	ROW_LINK,
 	ROW_MERGE,
 	ROW_MERGE_MESSAGES,
+	ROW_MERGE_BROKERS,
 	ROW_RENAME,
 	ROW_EXCHANGE,
 	ROW_QUEUE,
@@ -174,6 +175,8 @@ bool rowlog_next(const struct buf *log, size_t *off, enum row_type *ret_type, un
 
 /* Message @from is @to. *fresh is one less if it had a row. */
 int amend_messages(sqlite3 *db, uint64_t from, uint64_t to, int64_t *fresh);
+/* Broker @from is @to. */
+int amend_brokers(sqlite3 *db, uint64_t from, uint64_t to);
 /* The name @from and those that begin with "@from-" or "@from/" begin with @to from now on. */
 int amend_name(sqlite3 *db, struct span from, struct span to);
 

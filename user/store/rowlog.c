@@ -32,6 +32,7 @@ static const struct layout {
 	[ROW_LINK] = {sizeof(struct link_row), 1, {S(struct link_row, evidence)}},
 	[ROW_MERGE] = {sizeof(struct merge_row), 0, {0}},
 	[ROW_MERGE_MESSAGES] = {sizeof(struct merge_row), 0, {0}},
+	[ROW_MERGE_BROKERS] = {sizeof(struct merge_row), 0, {0}},
 	[ROW_RENAME] = {sizeof(struct rename_row), 2, {S(struct rename_row, from), S(struct rename_row, to)}},
 	[ROW_EXCHANGE] = {sizeof(struct exchange_rec), 4,
 		{S(struct exchange_rec, vhost), S(struct exchange_rec, name), S(struct exchange_rec, type),

@@ -153,6 +153,13 @@ static int sink_merge_messages(void *ctx, uint64_t from, uint64_t to)
 	return put(ctx, ROW_MERGE_MESSAGES, &row);
 }
 
+static int sink_merge_brokers(void *ctx, uint64_t from, uint64_t to)
+{
+	struct merge_row row = {from, to};
+
+	return put(ctx, ROW_MERGE_BROKERS, &row);
+}
+
 static int sink_rename(void *ctx, struct span from, struct span to)
 {
 	struct rename_row row = {from, to};
@@ -202,6 +209,7 @@ void store_writer_sink(struct store_writer *w, struct record_sink *ret)
 		.link = sink_link,
 		.merge_flows = sink_merge_flows,
 		.merge_messages = sink_merge_messages,
+		.merge_brokers = sink_merge_brokers,
 		.rename = sink_rename,
 		.exchange = sink_exchange,
 		.queue = sink_queue,
