@@ -1073,8 +1073,18 @@ static void anything_goes(void)
 		struct bench b;
 
 		bench_new(&b, &opts);
+		for (unsigned i = 2; i < 4; i++) { /* another server, until they say that they are one */
+			b.conns[i].server_pid++;
+			b.conns[i].server_port++;
+		}
 		for (int i = 0; i < 3000; i++) {
-			any_op(&b, recent);
+			if (rnd(1500))
+				any_op(&b, recent);
+			else
+				feed(&b, rnd(4), 1,
+					(struct op){.kind = OP_CLUSTER,
+						.exchange = S("K"),
+						.text = S("127.0.0.1:5672,127.0.0.1:5673")});
 			if (!rnd(40))
 				flush(&b);
 			if (!rnd(400))
