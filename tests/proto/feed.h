@@ -116,7 +116,7 @@ static inline bool holds(struct span s, const char *word)
 static inline uint64_t feed_emit(void *ctx, struct op *op)
 {
 	static const char *const settles[] = {"none", "ack", "requeue", "reject", "auto", "lost", "progress"};
-	static const char *const dests[] = {"", " log", " channel"};
+	static const char *const dests[] = {"", " log", " channel", " call"};
 	struct feed *f = ctx;
 	struct buf *b = &f->log;
 	uint64_t id = ++f->next_id;

@@ -450,7 +450,7 @@ static void json_list(struct json *j, const char *key, const char *const *list, 
 void put_message_json(struct json *j, const struct answer *a, const struct row *r)
 {
 	static const char *const origins[] = {"", "client", "broker", "unseen"};
-	static const char *const dests[] = {"routed", "log", "channel"};
+	static const char *const dests[] = {"routed", "log", "channel", "call"};
 	const struct proto *p = proto_by_id(r->proto);
 
 	(void)a;
@@ -463,7 +463,7 @@ void put_message_json(struct json *j, const struct answer *a, const struct row *
 	if (r->dead_list_n)
 		json_list(j, "dead_letter_queues", r->dead_list, r->dead_list_n);
 	json_text(j, "vhost", r->vhost);
-	json_kv_str(j, "destination", dests[r->dest <= DEST_CHANNEL ? r->dest : 0]);
+	json_kv_str(j, "destination", dests[r->dest <= DEST_CALL ? r->dest : 0]);
 	json_kv_str(j, "exchange", r->exchange);
 	json_kv_str(j, "routing_key", r->routing_key);
 	json_text(j, "log", r->log);

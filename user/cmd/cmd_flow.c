@@ -274,6 +274,8 @@ static int message_line(struct flow *f, const struct tree_line *line, struct tex
 			put_sign(f, &out->text, v.kind);
 		if (!err)
 			buf_puts(&out->text, v.kind == STANDS_KEPT ? "kept, no group was seen to read it"
+					     : v.kind == STANDS_NOT_SEEN && n->m->row.dest == DEST_CALL
+						     ? "run, what it did is not told"
 					     : v.kind == STANDS_NOT_SEEN
 						     ? "confirmed, where it went was not seen"
 						     : standing_json(v.kind));

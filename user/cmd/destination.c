@@ -21,6 +21,8 @@ const char *destination_noun(const struct row *r)
 		return word(w.log, "stream");
 	case DEST_CHANNEL:
 		return word(w.channel, "channel");
+	case DEST_CALL:
+		return "call";
 	case DEST_ROUTED:
 		break;
 	}

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "query/message.h"
 
-/* "exchange", "queue", "list", "topic", "stream", "subject", "channel" */
+/* "exchange", "queue", "list", "topic", "stream", "subject", "channel", "call" */
 const char *destination_noun(const struct row *r);
 /* "exchange orders", "queue parcels" (the default exchange leads to the queue of the key's name), "topic
  * orders, partition 3", "subject orders.new" */

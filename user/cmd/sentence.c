@@ -436,6 +436,21 @@ static void put_refused(struct buf *out, const struct finding *f)
 		buf_puts(out, m->row.flags & OPF_TX ? "its transaction was aborted" : "it did not take it");
 }
 
+/* What a script did with its arguments is inside of the broker. */
+static void put_of_call(struct buf *out, const struct finding *f)
+{
+	char text[40];
+
+	if (f->kind == STANDS_REFUSED)
+		put_refused(out, f);
+	else if (f->kind == STANDS_NOT_SEEN)
+		buf_puts(out, "the broker ran it; what a script does with its arguments is not told");
+	else if (f->kind == STANDS_ON_ITS_WAY)
+		buf_printf(out, "%s ago; no answer was seen", fmt_age(text, sizeof(text), f, f->since_ns));
+	else
+		buf_puts(out, "whether it was run was not seen");
+}
+
 /* What has no queues stands in its topic or stream, or has gone by. */
 static void put_of_unrouted(struct buf *out, const struct finding *f)
 {
@@ -487,6 +502,10 @@ static void put_of_message(struct buf *out, const struct finding *f)
 	const struct msg *m = f->message;
 	char text[40];
 
+	if (m->row.dest == DEST_CALL) {
+		put_of_call(out, f);
+		return;
+	}
 	if (m->row.dest != DEST_ROUTED) {
 		put_of_unrouted(out, f);
 		return;

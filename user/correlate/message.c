@@ -38,7 +38,7 @@ static enum msg_state summary(const struct message *m)
 static bool is_done(const struct message *m)
 {
 	/* Whoever was not subscribed when it came will never get it. */
-	bool passing = m->dest == DEST_CHANNEL;
+	bool passing = m->dest == DEST_CHANNEL || m->dest == DEST_CALL;
 	unsigned open = m->in_state[STATE_UNKNOWN] + m->in_state[STATE_QUEUED] +
 			m->in_state[STATE_DELIVERED] + m->in_state[STATE_REQUEUED];
 

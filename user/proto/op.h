@@ -84,6 +84,8 @@ enum dest {
 	DEST_ROUTED = 0,
 	DEST_LOG = 1, /* kept after it was read; each group has a position, or a list of what is pending */
 	DEST_CHANNEL = 2, /* handed to those who are subscribed at that moment, kept by nobody */
+	DEST_CALL = 3,    /* arguments of what runs inside of the broker (Redis scripts): `exchange` names the
+			     call, what it does with them is not told. Ends with being sent */
 };
 
 /* Type of a field's value, as an operator would compare it. Persisted inside rendered fields. */

@@ -39,6 +39,8 @@ void redis_confirm_all(struct redis *st, const struct answer *a, uint32_t flags,
 			op.dest = DEST_LOG;
 		else if (a->h.cmd == RC_PUBLISH || a->h.cmd == RC_SPUBLISH)
 			op.dest = DEST_CHANNEL;
+		else if (a->h.cmd == RC_EVAL)
+			op.dest = DEST_CALL;
 		op.flags = flags;
 		op.text = text;
 		redis_emit(st, &op);
@@ -64,6 +66,7 @@ static void refused(struct redis *st, const struct answer *a, struct span text)
 		redis_confirm_all(st, &b, OPF_NEGATIVE | OPF_TX, text);
 	} else if (cmd == RC_EVAL || cmd == RC_HSET) {
 		redis_script_reply(st, a, NULL);
+		redis_script_refused(st, a, text);
 	}
 }
 

@@ -243,6 +243,7 @@ void redis_zset_reply(struct redis *st, const struct answer *a, const struct nod
 void redis_zset_member(struct redis *st, const struct answer *a, struct span key, const struct node *m);
 void redis_script_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_script_reply(struct redis *st, const struct answer *a, const struct node *n);
+void redis_script_refused(struct redis *st, const struct answer *a, struct span text);
 void redis_pubsub_request(struct redis *st, enum rcmd cmd, uint8_t flags);
 void redis_pubsub_reply(struct redis *st, const struct answer *a, const struct node *n);
 /* A message or a confirmed subscription? Then it is dealt with. */

@@ -202,6 +202,8 @@ static void check_whole(struct plan_item *i, const struct msg *m)
 
 	if (!i->replayer)
 		refuse(i, "this evtrace has no client for its protocol");
+	else if (m->row.dest == DEST_CALL)
+		refuse(i, "it is the arguments of a script, which are no message to send");
 	else if (m->row.flags & OPF_GAP)
 		refuse(i, "bytes of it were lost while recording");
 	else if (!m->row.payload)

@@ -12,7 +12,7 @@ CREATE VIEW IF NOT EXISTS messages AS SELECT
 	CASE m.state WHEN 0 THEN 'unknown' WHEN 1 THEN 'sent' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'returned' WHEN 4 THEN 'queued' WHEN 5 THEN 'delivered' WHEN 6 THEN 'acked' WHEN 7 THEN 'requeued' WHEN 8 THEN 'rejected' WHEN 9 THEN 'dead-lettered' WHEN 10 THEN 'expired' WHEN 11 THEN 'purged' ELSE m.state END AS state, -- the most pressing of its copies' states, else its own
 	(SELECT count(*) FROM copy c WHERE c.message=m.id) AS copies, -- queues that hold or held it
 	v.text AS vhost, -- virtual host
-	CASE m.dest WHEN 0 THEN 'routed' WHEN 1 THEN 'log' WHEN 2 THEN 'channel' ELSE m.dest END AS destination, -- routed: exchange or list; log: topic or stream, kept after reading; channel: to whoever is subscribed
+	CASE m.dest WHEN 0 THEN 'routed' WHEN 1 THEN 'log' WHEN 2 THEN 'channel' WHEN 3 THEN 'call' ELSE m.dest END AS destination, -- routed: exchange or list; log: topic or stream, kept after reading; channel: to whoever is subscribed; call: a script inside of the broker
 	e.text AS exchange, -- it was sent to: exchange, topic, stream, subject or channel; empty: the default exchange, a list
 	k.text AS routing_key, -- routing key, name of the list, Kafka partition
 	l.text AS log, -- where broker_id is unique: topic-partition, stream

@@ -422,12 +422,78 @@ static void taken_from_streams(void)
 		       "12 DELETE log vhost=0 ex=s log=s mid=1-3\n"
 		       "13 SETTLE log vhost=0 ex=s q=g log=s mid=1-4 ack\n"
 		       "14 QPURGE log vhost=0 ex=s log=s type=at tag=1795707493000\n"
-		       "15 DELETE log vhost=0 ex=s log=s text=a script up-to unsure\n"
-		       "16 XDELETE log vhost=0 ex=s log=s\n"
-		       "17 QPURGE vhost=0 text=SWAPDB unsure\n"
-		       "18 QPURGE vhost=3 text=SWAPDB unsure\n"
-		       "19 QPURGE vhost=0 text=FLUSHDB tx\n"
-		       "20 QPURGE vhost=0 text=FLUSHALL tx many\n");
+		       "15 SEND call vhost=0 ex=EVAL size=1 body=1 {command=EVAL} {script=x} {keys=s y}\n"
+		       "16 CONFIRM call vhost=0 ref=15\n"
+		       "17 DELETE log vhost=0 ex=s log=s text=a script up-to unsure\n"
+		       "18 XDELETE log vhost=0 ex=s log=s\n"
+		       "19 QPURGE vhost=0 text=SWAPDB unsure\n"
+		       "20 QPURGE vhost=3 text=SWAPDB unsure\n"
+		       "21 QPURGE vhost=0 text=FLUSHDB tx\n"
+		       "22 QPURGE vhost=0 text=FLUSHALL tx many\n");
+}
+
+/* What scripts and functions are given with a queue among their keys; a poll, a lock and reads are nothing.
+ */
+static void scripts(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "LPUSH q a");
+	ask(&t, "EVALSHA 6b1b 2 lock q {\"order\":4711}");
+	say(&t, ":1\r\n$-1\r\n");
+	ask(&t, "FCALL put 1 q one \xff\xfe");
+	ask(&t, "EVALSHA 6b1c 1 q x");
+	say(&t, ":2\r\n-NOSCRIPT No matching script.\r\n");
+	ask(&t, "EVALSHA 6b1b 1 lock token");
+	ask(&t, "EVALSHA_RO 6b1b 1 q x");
+	ask(&t, "FCALL_RO put 1 q x");
+	ask(&t, "EVALSHA 6b1b 1 q");
+	ask(&t, "EVALSHA 6b1b 9 q x");
+	ask(&t, "EVALSHA 6b1b -1 q x");
+	say(&t, ":1\r\n:1\r\n:1\r\n$-1\r\n-ERR keys\r\n-ERR keys\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "EVAL return 1 q y");
+	ask(&t, "DISCARD");
+	say(&t, "+OK\r\n+QUEUED\r\n+OK\r\n");
+	ask(&t, "MULTI");
+	ask(&t, "EVAL return 1 q z");
+	ask(&t, "EXEC");
+	say(&t, "+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 SEND vhost=0 key=q size=1 body=a\n"
+		"3 SEND call vhost=0 ex=EVALSHA 6b1b size=14 body={\"order\":4711} {command=EVALSHA} "
+		"{script=6b1b} {keys=lock q}\n"
+		"4 CONFIRM vhost=0 ref=2\n"
+		"5 CONFIRM call vhost=0 ref=3\n"
+		"6 SEND call vhost=0 ex=FCALL put size=9 body=\x92\xa3one\xc4\x02\xff\xfe {command=FCALL} "
+		"{script=put} {keys=q} {content-type=application/msgpack}\n"
+		"7 SEND call vhost=0 ex=EVALSHA 6b1c size=1 body=x {command=EVALSHA} {script=6b1c} {keys=q}\n"
+		"8 CONFIRM call vhost=0 ref=6\n"
+		"9 QPURGE vhost=0 q=q text=a script unsure\n"
+		"10 CONFIRM call vhost=0 ref=7 text=NOSCRIPT No matching script. negative\n"
+		"11 SEND call vhost=0 ex=EVAL tx size=1 body=y {command=EVAL} {script=return} {keys=q}\n"
+		"12 CONFIRM call vhost=0 ref=11 text=DISCARD negative tx\n"
+		"13 SEND call vhost=0 ex=EVAL tx size=1 body=z {command=EVAL} {script=return} {keys=q}\n"
+		"14 CONFIRM call vhost=0 ref=13 tx\n");
+}
+
+/* Sidekiq's clock, with nothing due and with a job that is. */
+static void sidekiq_poll(void)
+{
+	struct talk t = {0};
+
+	ask(&t, "ZADD schedule 5 {\"class\":\"A\",\"jid\":\"1\"}");
+	ask(&t, "EVALSHA 6b1b 1 schedule 1795707493.25");
+	ask(&t, "EVALSHA 6b1b 1 schedule 1795707498.25");
+	say(&t, ":1\r\n$-1\r\n$23\r\n{\"class\":\"A\",\"jid\":\"1\"}\r\n");
+	talk_check(&t, "1 LOGIN vhost=0 text=default\n"
+		       "2 SEND vhost=0 key=schedule type=A size=23 body={\"class\":\"A\",\"jid\":\"1\"} "
+		       "{message-id=1} {score=5}\n"
+		       "3 CONFIRM vhost=0 ref=2\n"
+		       "4 RECEIVE vhost=0 key=schedule q=schedule type=A no-ack pulled size=23 "
+		       "body={\"class\":\"A\",\"jid\":\"1\"} {message-id=1}\n"
+		       "5 SETTLE vhost=0 q=schedule ref=4 auto\n");
 }
 
 /* What a server refuses of a transaction, or all of it. */
@@ -542,6 +608,8 @@ int main(void)
 	RUN(resp3_sets);
 	RUN(taken_away);
 	RUN(taken_from_streams);
+	RUN(scripts);
+	RUN(sidekiq_poll);
 	RUN(sharded);
 	RUN(kombu);
 	RUN(bullmq_same_id);
