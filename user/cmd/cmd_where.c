@@ -182,7 +182,7 @@ static void note_replay(struct where *w, const struct finding *f)
 	case STANDS_RETURNED:
 	case STANDS_REFUSED:
 	case STANDS_EXPIRED:
-		if (!w->replay && !f->replayed)
+		if (!w->replay && !f->replayed && m->row.dest != DEST_CALL)
 			w->replay = m->row.id;
 		break;
 	default:

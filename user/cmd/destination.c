@@ -80,6 +80,7 @@ void put_copy_label(struct buf *out, const struct row *r, const struct msg_copy 
 		buf_puts(out, r->dest == DEST_LOG ? "(no group known)" : "(unknown)");
 }
 
+#define SHA_NAME   48 /* "EVALSHA " and the script's sum; whose first digits tell it from others */
 #define INBOX_NAME 22 /* what is as long was made by a library; what people chose is shorter */
 
 void put_short_name(struct buf *out, const struct row *r, const char *name)
@@ -87,6 +88,11 @@ void put_short_name(struct buf *out, const struct row *r, const char *name)
 	const char *inbox = words_of(r).inbox, *dot = strchr(name, '.'), *reader = strchr(name, '/');
 	size_t n = reader ? (size_t)(reader - name) : strlen(name);
 
+	if (r->dest == DEST_CALL && strlen(name) == SHA_NAME) {
+		buf_put(out, name, 16);
+		buf_puts(out, "…");
+		return;
+	}
 	if (!inbox || strncmp(name, inbox, strlen(inbox)) || !dot || (size_t)(dot - name) + INBOX_NAME >= n) {
 		buf_puts(out, name);
 		return;

@@ -26,6 +26,12 @@
  * A sorted set is a queue when somebody was seen to pop from it, by the names that Sidekiq uses, or when its
  * member is a JSON object; all others are data. Plain reads and writes of keys are no messages.
  *
+ * Scripts and functions run inside of the server: keys, arguments and one answer are all that is seen. Those
+ * of BullMQ are known by their arguments, Sidekiq's by its answer. Of any other with a queue, list, stream or
+ * schedule among its keys the arguments are one message to the call itself (DEST_CALL), opaque: run or
+ * refused is known; where the script put it, what it took and which later message is the same are not. What
+ * waits in those queues is not known from then on.
+ *
  * SELECT is believed when it is sent: pipelined commands behind one that fails name the wrong database.
  *
  * Secrets: arguments of AUTH, HELLO AUTH, MIGRATE AUTH, CONFIG SET requirepass and ACL SETUSER are told as

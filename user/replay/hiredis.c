@@ -84,7 +84,10 @@ static void words(const struct replay_place *p, struct buf *out)
 	if (p->dest == DEST_ROUTED) /* or a sorted set: caution() says so */
 		buf_printf(out, "list " SPAN_FMT, SPAN_ARG(p->routing_key));
 	else
-		buf_printf(out, "%s " SPAN_FMT, p->dest == DEST_LOG ? "stream" : "channel",
+		buf_printf(out, "%s " SPAN_FMT,
+			p->dest == DEST_LOG    ? "stream"
+			: p->dest == DEST_CALL ? "call"
+					       : "channel",
 			SPAN_ARG(p->exchange));
 }
 
