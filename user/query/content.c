@@ -1,5 +1,7 @@
 #include "query/content.h"
 
+#include <string.h>
+
 #include "base/search.h"
 
 static void set(struct buf *b, struct span s)
@@ -67,7 +69,7 @@ static bool on_scalar(void *ctx, const struct scalar *s)
 	return l->out->n < l->max;
 }
 
-bool content_line(const struct body *b, size_t max, struct buf *out)
+static bool put_line(const struct body *b, size_t max, struct buf *out)
 {
 	struct line l = {out, out->n + max};
 
@@ -78,4 +80,31 @@ bool content_line(const struct body *b, size_t max, struct buf *out)
 	else
 		body_scalars(b, on_scalar, &l);
 	return true;
+}
+
+/* kombu's envelope and its kin: the member `body` is what was sent, in base64. */
+static bool on_member(void *ctx, const struct scalar *s)
+{
+	struct line *l = ctx;
+	struct body b;
+
+	if (!span_is(s->path, "body"))
+		return true;
+	if (s->type == SCALAR_STRING) {
+		body_open(&b, s->value, NULL);
+		if (b.layers)
+			put_line(&b, l->max, l->out);
+		body_close(&b);
+	}
+	return false;
+}
+
+bool content_line(const struct body *b, size_t max, struct buf *out)
+{
+	struct line l = {out, max};
+	size_t before = out->n;
+
+	if (b->format == BODY_JSON && memmem(b->bytes.p, b->bytes.n, "\"body\"", 6))
+		body_scalars(b, on_member, &l);
+	return out->n > before || put_line(b, max, out);
 }

@@ -21,7 +21,8 @@ static inline struct body_hints hints_of(const struct hints *h)
 void content_open(struct body *b, enum proto_id proto, struct span envelope, struct span bytes);
 
 /*
- * The body on one line, for lists: its text, or "path=value path=value ..." of a body that is none. Appends
+ * The body on one line, for lists: its text, or "path=value path=value ..." of a body that is none. Of an
+ * envelope in JSON whose member `body` is base64 of a document, that document. Appends
  * to @out, at most about @max bytes; false, and nothing, for a body that reads as it stands.
  */
 bool content_line(const struct body *b, size_t max, struct buf *out);
