@@ -1033,12 +1033,14 @@ static void any_op(struct bench *b, uint64_t *recent)
 		topics[] = {"orders", "Xid", "Yid", "stream"},
 		*const groups[] = {"g", "h", ""}, *const mids[] = {"1", "2", "3", "4", "5", "6-1", "odd", ""},
 		*const clients[] = {"c", "d"}, *const bodies[] = {"", "x", "{\"order\":{\"id\":4711}}"},
+		*const times[] = {"", "", "", "in", "at", "never", "as"},
 		*const args[] = {"", "id=Xid", "id=Yid", "id=orders"};
 	static const enum op_kind kinds[] = {OP_SEND, OP_SEND, OP_SEND, OP_CONFIRM, OP_CONFIRM, OP_RECEIVE,
 		OP_RECEIVE, OP_RECEIVE, OP_SETTLE, OP_SETTLE, OP_SETTLE, OP_DELETE, OP_EXCHANGE_DECLARE,
-		OP_EXCHANGE_DELETE, OP_QUEUE_DECLARE, OP_QUEUE_DELETE, OP_SUBSCRIBE, OP_UNSUBSCRIBE};
+		OP_EXCHANGE_DELETE, OP_QUEUE_DECLARE, OP_QUEUE_DELETE, OP_QUEUE_PURGE, OP_SUBSCRIBE,
+		OP_UNSUBSCRIBE};
 	static const uint32_t flags[] = {0, 0, 0, OPF_UP_TO, OPF_UP_TO, OPF_REPORTED, OPF_STORED,
-		OPF_NEGATIVE, OPF_TX, OPF_GAP, OPF_REDELIVERED, OPF_ONE_OF_MANY};
+		OPF_NEGATIVE, OPF_TX, OPF_GAP, OPF_REDELIVERED, OPF_ONE_OF_MANY, OPF_UNSURE};
 	char log[32];
 	const char *topic = PICK(topics);
 	bool stream = *topic == 's';
@@ -1054,6 +1056,8 @@ static void any_op(struct bench *b, uint64_t *recent)
 		.consumer = S(PICK(clients)),
 		.queue = S(PICK(groups)),
 		.args = S(PICK(args)),
+		.type = S(PICK(times)),
+		.tag = rnd(2000),
 		.delivery = rnd(3),
 		.body = S(PICK(bodies))};
 

@@ -304,7 +304,8 @@ static int decide(struct correlator *c, struct pending *pd, struct inop *settled
 		candidate_add(pd, settled);
 	set_priors(c, pd);
 	judge(pd, settled, &j);
-	if (j.best && j.confidence >= STORE_FROM && j.best->inop && j.best->inop->m) {
+	/* What it took may have turned out to be what it sent, seen again; see message_absorb(). */
+	if (j.best && j.confidence >= STORE_FROM && j.best->inop && j.best->inop->m && j.best->inop->m != m) {
 		learn_units(c, pd, &j);
 		err = store_cause(c, pd, settled, &j);
 	}

@@ -99,6 +99,7 @@ static void expire(struct correlator *c, const struct expiry *e)
 	topic_empty(c, e->t, e->at_ns + e->slack_ns, true);
 }
 
+/* With the caller's reference on @q or @t: the time that was set before may have the last one. */
 static int expiry_set(
 	struct correlator *c, struct expiry **e, struct queue *q, struct topic *t, const struct op *op)
 {
@@ -213,17 +214,27 @@ static void purge_all(struct correlator *c, struct opctx *x)
 	}
 }
 
+static int purge_topic_at(struct correlator *c, struct opctx *x)
+{
+	struct topic *t = topic_find(c, x->space, topic_name(x->op));
+	int err;
+
+	if (!t)
+		return 0;
+	t->refs++;
+	err = expiry_set(c, &t->expiry, NULL, t, x->op);
+	topic_put(c, t);
+	return err;
+}
+
 int purge_op(struct correlator *c, struct opctx *x)
 {
 	const struct op *op = x->op;
 	struct queue *q, *from = NULL;
-	struct topic *t;
 	int err;
 
-	if (op->dest == DEST_LOG) {
-		t = topic_find(c, x->space, topic_name(op));
-		return t && op->type.n ? expiry_set(c, &t->expiry, NULL, t, op) : 0;
-	}
+	if (op->dest == DEST_LOG)
+		return op->type.n ? purge_topic_at(c, x) : 0;
 	if (!op->queue_known) {
 		purge_all(c, x);
 		return 0;
@@ -231,14 +242,17 @@ int purge_op(struct correlator *c, struct opctx *x)
 	err = queue_get(c, x->space, op->queue, &q);
 	if (err)
 		return err;
+	queue_ref(q);
 	if (span_is(op->type, "as"))
 		from = queue_find(c, x->space, op->routing_key);
 	if (from)
-		return expiry_move(c, q, from);
-	if (op->type.n)
-		return expiry_set(c, &q->expiry, q, NULL, op);
-	purge_queue(c, q, x);
-	return 0;
+		err = expiry_move(c, q, from);
+	else if (op->type.n)
+		err = expiry_set(c, &q->expiry, q, NULL, op);
+	else
+		purge_queue(c, q, x);
+	queue_put(c, q);
+	return err;
 }
 
 /* LREM: so many elements that are equal left a list. Which of them does not matter to anybody. */
