@@ -22,8 +22,16 @@ store = os.path.join(tmp, "store")
 env = dict(os.environ, EVTRACE_STORE=store, LC_ALL="C.UTF-8", TZ="UTC", TERM="dumb")
 for name in ("SUDO_USER", "NO_COLOR", "COLUMNS"):
     env.pop(name, None)
+log_store = os.path.join(tmp, "log")  # of records that a group reads: tests/unit/scenario_log.h
 passed = failed = 0
 subprocess.run([MAKE_STORE, "make", store], check=True)
+subprocess.run([MAKE_STORE, "make-log", log_store], check=True)
+
+
+def no_key_twice(pairs):
+    names = [name for name, _ in pairs]
+    assert len(set(names)) == len(names), f"a key comes twice: {names}"
+    return dict(pairs)
 
 
 class Result:
@@ -34,7 +42,7 @@ class Result:
         return f"exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
     def json(self):
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line, object_pairs_hook=no_key_twice) for line in self.out.splitlines()]
 
 
 def run(*args, **more):

@@ -1,6 +1,6 @@
 /*
  * What the query stage answers on a store that the store's own writer made: find, resolve, where, flow,
- * queues. `test_answers make DIR` only writes that store, for the tests of the commands.
+ * queues. `test_answers make DIR` only writes that store, for the tests of the commands, `make-log` another.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include "query/queues.h"
 #include "query/tree.h"
 #include "query/verdict.h"
-#include "scenario.h"
+#include "scenario_log.h"
 #include "test.h"
 
 static char tmp[64], dir[80];
@@ -33,11 +33,11 @@ static void new_tmp(void)
 	snprintf(dir, sizeof(dir), "%s/store", tmp);
 }
 
-static int make(const char *path)
+static int make(const char *path, int (*write)(struct scenario *s, const char *dir, struct err *e))
 {
 	struct scenario s;
 	struct err e = {0};
-	int err = scenario_write(&s, path, &e);
+	int err = write(&s, path, &e);
 
 	if (!err)
 		err = store_writer__close(s.w, &e);
@@ -903,12 +903,14 @@ static void queues_at_a_glance(void)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "make"))
-		return make(argv[2]) ? 1 : 0;
+		return make(argv[2], scenario_write) ? 1 : 0;
+	if (argc == 3 && !strcmp(argv[1], "make-log"))
+		return make(argv[2], scenario_log_write) ? 1 : 0;
 	if (argc == 3 && !strcmp(argv[1], "follow"))
 		return follow(argv[2]) ? 1 : 0;
 	setenv("TZ", "UTC", 1);
 	new_tmp();
-	if (make(dir))
+	if (make(dir, scenario_write))
 		return 1;
 	open_store();
 	RUN(finds_by_anything);

@@ -684,9 +684,14 @@ static void broker_copies(void)
 	get.body = S("nine");
 	get.envelope = S("source-log=ORDERS\nsource-id=9\n"); /* not seen */
 	feed(&b, 3, 1, get);
+	keep(&b, "orders.b", "two", "3"); /* equal, but it is not what the broker copied */
 	finish(&b);
 	CHECK_EQ(source_of(&b, 2, LINK_CAUSED_BY), 1);
 	CHECK_EQ(source_of(&b, 4, LINK_CAUSED_BY), 3);
+	CHECK(b.rows->m[2].r.flags & MSGF_COPIED && b.rows->m[4].r.flags & MSGF_COPIED);
+	CHECK(!(b.rows->m[1].r.flags & MSGF_COPIED || b.rows->m[5].r.flags & MSGF_COPIED));
+	CHECK_EQ(b.rows->m[4].r.origin, ORIGIN_UNSEEN);
+	CHECK_STR(name_of(&b, 6), "ORDERS@3");
 	check_evidence(&b, 4, LINK_CAUSED_BY, "the broker's copy of 2 of ORDERS");
 	CHECK_STR(name_of(&b, 4), "MIRROR@2");
 	CHECK_EQ(source_of(&b, 5, LINK_CAUSED_BY), 0);

@@ -438,6 +438,18 @@ void json_text(struct json *j, const char *key, const char *text)
 		json_kv_str(j, key, text);
 }
 
+void json_exact(struct json *j, struct span s)
+{
+	if (span_is_text(s)) {
+		json_span(j, s);
+		return;
+	}
+	json_obj(j);
+	json_key(j, "base64");
+	json_bytes(j, s);
+	json_obj_end(j);
+}
+
 static void json_list(struct json *j, const char *key, const char *const *list, unsigned n)
 {
 	json_key(j, key);
@@ -476,9 +488,27 @@ void put_message_json(struct json *j, const struct answer *a, const struct row *
 	json_kv_int(j, "body_kept", (int64_t)r->body_kept);
 	json_kv_bool(j, "truncated", r->flags & OPF_TRUNCATED);
 	json_kv_bool(j, "gap", r->flags & OPF_GAP);
-	if (r->origin >= ORIGIN_CLIENT && r->origin <= ORIGIN_UNSEEN)
+	if (r->flags & MSGF_COPIED)
+		json_kv_str(j, "origin", origins[ORIGIN_BROKER]);
+	else if (r->origin >= ORIGIN_CLIENT && r->origin <= ORIGIN_UNSEEN)
 		json_kv_str(j, "origin", origins[r->origin]);
 	json_text(j, "protocol", p ? p->name : "");
+}
+
+void print_message_json(const struct answer *a, const struct row *r)
+{
+	struct buf out = {0}, what = {0};
+	struct json j = {.out = &out};
+
+	json_obj(&j);
+	json_kv_str(&j, "type", "message");
+	put_message_json(&j, a, r);
+	put_what(&what, r, 160);
+	json_kv_span(&j, "excerpt", buf_span(&what));
+	json_obj_end(&j);
+	puts(buf_cstr(&out));
+	buf_free(&out);
+	buf_free(&what);
 }
 
 /* --- Ctrl-C --- */

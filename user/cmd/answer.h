@@ -115,10 +115,15 @@ void json_time(struct json *j, const char *key, int64_t ns); /* nothing for 0 */
 void json_id(struct json *j, const char *key, uint64_t id);  /* "m42"; nothing for 0 */
 /* A text if there is one. */
 void json_text(struct json *j, const char *key, const char *text);
+/* A text as it is, other bytes as {"base64": "…"}. */
+void json_exact(struct json *j, struct span s);
+/* The object of all properties and headers; @decoder NULL: none can be read. 0 or -ENOMEM. */
+int put_properties_json(struct json *j, const struct proto *decoder, struct span envelope);
 
 /* Tables of messages: find and tail. */
 extern const struct column message_columns[6];
 void message_row(struct table *t, const struct answer *a, const struct row *r);
+void print_message_json(const struct answer *a, const struct row *r);
 
 /* --- Ctrl-C --- */
 

@@ -81,27 +81,11 @@ static bool on_tick(void *ctx, uint64_t searched)
 	return !interrupted();
 }
 
-static void print_json(struct find *f, const struct row *r)
-{
-	struct buf out = {0}, what = {0};
-	struct json j = {.out = &out};
-
-	json_obj(&j);
-	json_kv_str(&j, "type", "message");
-	put_message_json(&j, &f->a, r);
-	put_what(&what, r, 160);
-	json_kv_span(&j, "excerpt", buf_span(&what));
-	json_obj_end(&j);
-	puts(buf_cstr(&out));
-	buf_free(&out);
-	buf_free(&what);
-}
-
 static void show_row(struct find *f, const struct row *r)
 {
 	clear_progress(f);
 	if (f->a.json) {
-		print_json(f, r);
+		print_message_json(&f->a, r);
 		return;
 	}
 	message_row(f->t, &f->a, r);

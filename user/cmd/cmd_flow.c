@@ -131,6 +131,9 @@ static void put_standing(struct buf *out, const struct finding *v)
 	case STANDS_WAITING:
 		buf_printf(out, "waiting %s", fmt_age(text, sizeof(text), v, v->since_ns));
 		break;
+	case STANDS_ON_ITS_WAY:
+		buf_printf(out, "sent %s ago, not confirmed", fmt_age(text, sizeof(text), v, v->since_ns));
+		break;
 	case STANDS_DELIVERED:
 		buf_puts(out, "delivered");
 		put_service(out, " to ", c);
@@ -214,7 +217,7 @@ static void put_send(struct flow *f, struct buf *out, const struct tree_line *li
 	if (!sender_shown) {
 		const char *who = m->sender ? m->sender->service : "somebody not seen";
 
-		if (m->row.origin == ORIGIN_BROKER)
+		if (m->row.origin == ORIGIN_BROKER || m->row.flags & MSGF_COPIED)
 			who = "the broker";
 		else if (!m->sender && line->node->link && line->node->link->kind == LINK_REPLAY_OF)
 			who = "evtrace replay";

@@ -371,6 +371,22 @@ static int open_writable(struct replay *r, struct err *e)
 	return err;
 }
 
+/* What became of it is seen by a recorder only. */
+static void put_next(const struct replay *r, struct buf *out)
+{
+	size_t k = 0;
+
+	if (!r->a.cov.running) {
+		buf_puts(out, " Nothing is recording, so flow does not show what becomes of it.   "
+			      "next: sudo evtrace record -- COMMAND");
+		return;
+	}
+	while (k < r->plan->n && r->plan->items[k].refusal)
+		k++;
+	if (k < r->plan->n)
+		buf_printf(out, "   next: evtrace flow m%" PRIu64, r->plan->items[k].id);
+}
+
 static void say_summary(struct replay *r, const struct apply_result *res, size_t wanted)
 {
 	struct buf text = {0};
@@ -389,11 +405,7 @@ static void say_summary(struct replay *r, const struct apply_result *res, size_t
 		buf_printf(&text, ", %zu refused by the plan", r->plan->refused);
 	buf_puts(&text, ".");
 	if (res->sent)
-		for (size_t k = 0; k < r->plan->n; k++)
-			if (!r->plan->items[k].refusal) {
-				buf_printf(&text, "   next: evtrace flow m%" PRIu64, r->plan->items[k].id);
-				break;
-			}
+		put_next(r, &text);
 	end_line(r, &text);
 	buf_free(&text);
 }

@@ -285,7 +285,7 @@ static void on_operation(void *ctx, const struct msg_op *op)
 
 	if (!s->count++)
 		section(s, "operations");
-	put_operation(&v, &s->a, op);
+	put_operation(&v, &s->a, s->m, op);
 	buf_puts(&s->line, "  ");
 	text_safe(&s->line, buf_span(&v));
 	say_line(stdout, &s->line);
@@ -350,27 +350,6 @@ static int show_all(struct show *s)
 
 /* --- JSON --- */
 
-static bool json_field(void *ctx, const struct field *f)
-{
-	struct show *s = ctx;
-
-	json_key_span(&s->json, f->name);
-	switch (f->type) {
-	case FIELD_INT:
-		json_int(&s->json, f->i);
-		break;
-	case FIELD_BOOL:
-		json_bool(&s->json, f->i);
-		break;
-	case FIELD_NULL:
-		json_null(&s->json);
-		break;
-	default: /* doubles as well: their text is exact */
-		json_span(&s->json, f->text);
-	}
-	return true;
-}
-
 static bool json_value(void *ctx, const struct scalar *v)
 {
 	struct show *s = ctx;
@@ -379,14 +358,15 @@ static bool json_value(void *ctx, const struct scalar *v)
 	if (s->inside_only && !v->inside)
 		return true;
 	json_obj(j);
-	json_kv_span(j, "name", v->path);
+	json_key(j, "name");
+	json_exact(j, v->path);
 	json_key(j, "value");
 	if (v->type == SCALAR_NULL)
 		json_null(j);
 	else if (v->type == SCALAR_BOOL)
 		json_bool(j, span_is(v->value, "true") || span_is(v->value, "True"));
 	else
-		json_span(j, v->value); /* numbers as well: they may be too large for a reader's */
+		json_exact(j, v->value); /* numbers as well: they may be too large for a reader's */
 	json_obj_end(j);
 	return true;
 }
@@ -443,7 +423,8 @@ static void json_identifier(void *ctx, const char *name, struct span value, enum
 
 	json_obj(&s->json);
 	json_kv_str(&s->json, "name", name);
-	json_kv_span(&s->json, "value", value);
+	json_key(&s->json, "value");
+	json_exact(&s->json, value);
 	if (place >= PLACE_PROPERTY && place <= PLACE_KEY)
 		json_kv_str(&s->json, "place", places[place]);
 	json_obj_end(&s->json);
@@ -504,10 +485,9 @@ static int print_json(struct show *s)
 	json_obj(j);
 	json_identity(s);
 	json_key(j, "properties");
-	json_obj(j);
-	if (p)
-		p->fields(s->m->row.envelope, json_field, s);
-	json_obj_end(j);
+	n = put_properties_json(j, p, s->m->row.envelope);
+	if (n)
+		return err_set(&s->e, n, "out of memory");
 	json_body(s);
 	n = json_copies(s);
 	json_key(j, "operations");

@@ -237,6 +237,35 @@ static void print_tsv(sqlite3_stmt *st, int n)
 	buf_free(&out);
 }
 
+static void put_value_json(struct json *j, sqlite3_stmt *st, int i)
+{
+	switch (sqlite3_column_type(st, i)) {
+	case SQLITE_INTEGER:
+		json_int(j, sqlite3_column_int64(st, i));
+		break;
+	case SQLITE_FLOAT:
+		json_double(j, sqlite3_column_double(st, i));
+		break;
+	case SQLITE_NULL:
+		json_null(j);
+		break;
+	case SQLITE_BLOB:
+		json_bytes(j, column_bytes(st, i));
+		break;
+	default:
+		json_exact(j, column_bytes(st, i));
+	}
+}
+
+/* The next column from @i on that has the name, @n: none. */
+static int column_named(sqlite3_stmt *st, const char *name, int i, int n)
+{
+	while (i < n && strcmp(sqlite3_column_name(st, i), name))
+		i++;
+	return i;
+}
+
+/* A name that several columns have (a join) gives the array of their values. */
 static void print_json(sqlite3_stmt *st, int n)
 {
 	struct buf out = {0};
@@ -244,23 +273,18 @@ static void print_json(sqlite3_stmt *st, int n)
 
 	json_obj(&j);
 	for (int i = 0; i < n; i++) {
-		json_key(&j, sqlite3_column_name(st, i));
-		switch (sqlite3_column_type(st, i)) {
-		case SQLITE_INTEGER:
-			json_int(&j, sqlite3_column_int64(st, i));
-			break;
-		case SQLITE_FLOAT:
-			json_double(&j, sqlite3_column_double(st, i));
-			break;
-		case SQLITE_NULL:
-			json_null(&j);
-			break;
-		case SQLITE_BLOB:
-			json_bytes(&j, column_bytes(st, i));
-			break;
-		default:
-			json_span(&j, column_bytes(st, i));
-		}
+		const char *name = sqlite3_column_name(st, i);
+		bool several = column_named(st, name, i + 1, n) < n;
+
+		if (column_named(st, name, 0, n) < i)
+			continue;
+		json_key(&j, name);
+		if (several)
+			json_arr(&j);
+		for (int k = i; k < n; k = column_named(st, name, k + 1, n))
+			put_value_json(&j, st, k);
+		if (several)
+			json_arr_end(&j);
 	}
 	json_obj_end(&j);
 	puts(buf_cstr(&out));

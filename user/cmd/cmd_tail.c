@@ -42,22 +42,6 @@ struct tail {
 	uint64_t shown;
 };
 
-static void print_json(struct tail *t, const struct row *r)
-{
-	struct buf out = {0}, what = {0};
-	struct json j = {.out = &out};
-
-	json_obj(&j);
-	json_kv_str(&j, "type", "message");
-	put_message_json(&j, &t->a, r);
-	put_what(&what, r, 160);
-	json_kv_span(&j, "excerpt", buf_span(&what));
-	json_obj_end(&j);
-	puts(buf_cstr(&out));
-	buf_free(&out);
-	buf_free(&what);
-}
-
 static bool on_tick(void *ctx, uint64_t searched)
 {
 	(void)ctx;
@@ -82,7 +66,7 @@ static int look(struct tail *t)
 	while ((more = select__next(sel, &r, &t->e)) > 0) {
 		t->shown++;
 		if (t->a.json)
-			print_json(t, &r);
+			print_message_json(&t->a, &r);
 		else
 			message_row(t->t, &t->a, &r);
 	}

@@ -18,6 +18,7 @@ static const char help[] =
 	"or a query names, and of those that they caused.\n\n"
 	"  WAITING          in a queue, nobody has it; the group has not got there\n"
 	"  KEPT             in a topic or stream that no group was seen to read\n"
+	"  SENT             the broker was not seen to confirm it\n"
 	"  DELIVERED        a consumer has it and did not settle it\n"
 	"  done             acked\n"
 	"  retried          dead-lettered, and back where it is worked on; how that went\n"
@@ -41,8 +42,9 @@ struct where {
 	struct concerned list[WHERE_MAX];
 	size_t n;
 	bool more;
-	uint64_t replay; /* a message that replay could mend, 0 none */
-	uint64_t copy;   /* what a replay made of one, 0 none */
+	const struct msg *shown; /* whose evidence it is */
+	uint64_t replay;         /* a message that replay could mend, 0 none */
+	uint64_t copy;           /* what a replay made of one, 0 none */
 };
 
 /* --- text --- */
@@ -61,7 +63,7 @@ static void on_operation(void *ctx, const struct msg_op *op)
 	struct where *w = ctx;
 	struct buf text = {0};
 
-	put_operation(&text, &w->a, op);
+	put_operation(&text, &w->a, w->shown, op);
 	evidence_line(w, &text);
 	buf_free(&text);
 }
@@ -69,8 +71,10 @@ static void on_operation(void *ctx, const struct msg_op *op)
 static int show_evidence(struct where *w, const struct msg *m)
 {
 	struct buf text = {0};
-	int n = loader_operations(w->l, m, EVIDENCE, on_operation, w, &w->e);
+	int n;
 
+	w->shown = m;
+	n = loader_operations(w->l, m, EVIDENCE, on_operation, w, &w->e);
 	if (n > EVIDENCE) {
 		buf_printf(&text, "and more operations: evtrace show m%" PRIu64, m->row.id);
 		evidence_line(w, &text);

@@ -221,6 +221,18 @@ static void put_place(struct buf *out, const struct finding *f)
 	put_position(out, f);
 }
 
+/* Its sender may have sent it again, or not; the broker has it, or not. */
+static void put_unconfirmed(struct buf *out, const struct answer *a, const struct finding *f)
+{
+	char text[40];
+
+	if (f->since_ns)
+		buf_printf(out, "%s ago; ", fmt_age(text, sizeof(text), f, f->since_ns));
+	buf_puts(out, "no confirmation was seen: if the broker has it, it is ");
+	put_place(out, f);
+	put_queue_life(out, a, f);
+}
+
 static void put_waiting(struct buf *out, const struct answer *a, const struct finding *f)
 {
 	char text[40];
@@ -551,6 +563,9 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 	case STANDS_WAITING:
 		put_waiting(out, a, f);
 		break;
+	case STANDS_ON_ITS_WAY:
+		put_unconfirmed(out, a, f);
+		break;
 	case STANDS_DELIVERED:
 		put_delivered(out, f);
 		break;
@@ -597,12 +612,20 @@ static void put_of_copy(struct buf *out, const struct answer *a, struct judge *j
 	}
 }
 
+/* A reader that asks for what is committed only never gets it. */
+static bool read_though_aborted(const struct finding *f)
+{
+	return f->copy && f->copy->deliveries && f->message->row.flags & MSGF_ABORTED;
+}
+
 void put_finding(struct buf *out, const struct answer *a, struct judge *j, const struct finding *f)
 {
 	if (f->copy)
 		put_of_copy(out, a, j, f);
 	else
 		put_of_message(out, f);
+	if (read_though_aborted(f))
+		buf_puts(out, "; its transaction was aborted: who read it reads what is not committed");
 	if (f->replayed && !f->replay.before) {
 		buf_puts(out, "; ");
 		put_replayed(out, a, &f->replay);
@@ -675,6 +698,10 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 			if (m->links[i].kind == LINK_DEAD_LETTER_OF && m->links[i].dst == r->id)
 				buf_printf(out, " from m%" PRIu64, m->links[i].src);
 		buf_puts(out, " by the broker to ");
+	} else if (r->flags & MSGF_COPIED) {
+		buf_puts(out, ", copied by the broker, first seen ");
+		put_clock(out, a, m->first_ns);
+		buf_puts(out, " at a delivery, from ");
 	} else if (sent_by_replay(l, m, &note)) {
 		buf_puts(out, ", sent ");
 		put_clock(out, a, m->sent_ns ? m->sent_ns : note.ts_ns);
@@ -703,9 +730,24 @@ void put_headline(struct buf *out, const struct answer *a, struct loader *l, str
 
 /* --- evidence --- */
 
-void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op)
+/* "committed billing (pid 2214), for group orders/billing, with its position" */
+static void put_passed(struct buf *out, const struct msg *m, const struct msg_op *op)
+{
+	buf_printf(out, "  %-8s ", ack_word(&m->row));
+	put_process(out, op->who);
+	for (size_t i = 0; i < m->copies_n; i++)
+		if (m->copies[i].id == op->copy && *m->copies[i].queue)
+			buf_printf(out, ", for %s", m->copies[i].queue);
+	buf_puts(out, ", with the group's position");
+}
+
+void put_operation(struct buf *out, const struct answer *a, const struct msg *m, const struct msg_op *op)
 {
 	put_clock(out, a, op->ts_ns);
+	if (!op->id) {
+		put_passed(out, m, op);
+		return;
+	}
 	buf_printf(out, "  %-8s ",
 		op->flags & OPF_REPORTED ? "told"
 		: op->kind == OP_SETTLE  ? settle_name(op->settle)
@@ -852,7 +894,7 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		json_time(j, "settled", c->settled_ns);
 		json_id(j, "dead_letter", c->dead_letter);
 	}
-	if (f->kind == STANDS_WAITING) {
+	if (f->kind == STANDS_WAITING || (c && f->kind == STANDS_ON_ITS_WAY)) {
 		json_kv_int(j, "ahead", (int64_t)f->ahead);
 		json_time(j, "last_delivery", f->queue_taken_ns);
 		json_kv_int(j, "subscriptions", f->consumers);
@@ -860,6 +902,8 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 		json_text(j, "group_read", f->taken_mid);
 	}
 	json_text(j, "refusal", f->refusal);
+	if (read_though_aborted(f))
+		json_kv_bool(j, "aborted", true);
 	if (f->kind == STANDS_DEAD_LETTERED || f->kind == STANDS_RETRIED)
 		json_text(j, "reason", f->reason);
 	if (f->kind == STANDS_RETRIED) {
@@ -877,7 +921,8 @@ void put_copy_json(struct json *j, const struct answer *a, struct judge *judge, 
 void put_op_json(struct json *j, const struct msg_op *op)
 {
 	json_kv_str(j, "type", "operation");
-	json_kv_int(j, "id", (int64_t)op->id);
+	if (op->id)
+		json_kv_int(j, "id", (int64_t)op->id);
 	json_time(j, "time", op->ts_ns);
 	json_kv_str(j, "kind", op_kind_name(op->kind));
 	if (op->settle)
@@ -889,6 +934,10 @@ void put_op_json(struct json *j, const struct msg_op *op)
 	}
 	if (op->tid)
 		json_kv_int(j, "tid", op->tid);
+	if (!op->id) {
+		json_kv_bool(j, "up_to", true);
+		return;
+	}
 	json_kv_int(j, "connection", (int64_t)op->connection);
 	json_kv_int(j, "channel", op->channel);
 	if (op->tag)

@@ -28,7 +28,7 @@ char *fmt_held(char *out, size_t n, int64_t ns);
 int answer_as_of(struct answer *a, struct judge *j, const struct msg *m, struct err *e);
 
 /* One line of evidence: when, what, by whom, where in the stream. */
-void put_operation(struct buf *out, const struct answer *a, const struct msg_op *op);
+void put_operation(struct buf *out, const struct answer *a, const struct msg *m, const struct msg_op *op);
 /* How it is known that a copy is in its queue. */
 void put_source(struct buf *out, struct loader *l, const struct msg *m, const struct msg_copy *c);
 

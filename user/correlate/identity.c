@@ -272,7 +272,7 @@ struct message *join_late_send(struct group *g, int64_t ts_ns)
 	int64_t window = g->n == 1 ? LATE_UNIQUE_NS : LATE_NS;
 	struct message *m = g->adoptable;
 
-	while (m && (m->origin != ORIGIN_UNSEEN || m->first_ns + window < ts_ns))
+	while (m && (m->origin != ORIGIN_UNSEEN || m->flags & MSGF_COPIED || m->first_ns + window < ts_ns))
 		m = after(m);
 	g->adoptable = m;
 	return m;

@@ -329,6 +329,8 @@ int log_copied(struct correlator *c, struct message *m, uint64_t fingerprint, bo
 	if (!old || old == m)
 		return 0;
 	*ret = true;
+	m->flags |= MSGF_COPIED;
+	message_touch(c, m);
 	buf_clear(&c->text);
 	buf_printf(&c->text, "the broker's copy of " SPAN_FMT " of " SPAN_FMT, SPAN_ARG(mid), SPAN_ARG(log));
 	return link_add(c, old->id, m->id, LINK_CAUSED_BY, 0.999, buf_cstr(&c->text));

@@ -117,6 +117,7 @@ struct message_rec {
 #define MSGF_REFUSED   0x02000000 /* negative confirm */
 #define MSGF_ABORTED   0x04000000 /* refused because its transaction was aborted */
 #define MSGF_PLAIN     0x08000000 /* body_may_hide() said no: a look that finds more needs another bit */
+#define MSGF_COPIED    0x10000000 /* the broker made it of what another of its logs has (a mirror, a source) */
 
 struct copy_rec {
 	uint64_t id, message; /* message 0: withdrawn, another copy turned out to be this one */

@@ -316,15 +316,26 @@ int loader_operations(struct loader *l, const struct msg *m, unsigned max,
 {
 	sqlite3_stmt *st = NULL;
 	unsigned n = 0;
+	/* What a group's position settled has no operation of its own: its copy tells. */
 	int more = cat_prepare(l->s,
 		"SELECT id,copy,connection,tag,pos,len,kind,settle,flags,tid,channel,code,ts_ns,process,text"
-		" FROM operation WHERE message=? ORDER BY ts_ns,id LIMIT ?",
+		" FROM operation WHERE message=?1 UNION ALL "
+		"SELECT 0,c.id,connection,0,0,0,?3,settle,?4,consumer_tid,0,0,settled_ns,consumer,NULL FROM "
+		"copy c"
+		" WHERE ?5 AND message=?1 AND settle=?6 AND settled_ns>0 AND NOT EXISTS"
+		" (SELECT 1 FROM operation o WHERE o.message=?1 AND o.copy=c.id AND o.kind=?3 AND "
+		"o.settle=?6)"
+		" ORDER BY ts_ns,id LIMIT ?2",
 		&st, e);
 
 	if (more)
 		return more;
 	sqlite3_bind_int64(st, 1, (int64_t)m->row.id);
 	sqlite3_bind_int64(st, 2, (int64_t)max + 1);
+	sqlite3_bind_int(st, 3, OP_SETTLE);
+	sqlite3_bind_int(st, 4, OPF_UP_TO);
+	sqlite3_bind_int(st, 5, m->row.dest == DEST_LOG);
+	sqlite3_bind_int(st, 6, SETTLE_ACK);
 	while ((more = cat_step(l->s, st, e)) > 0 && n++ < max) {
 		struct msg_op op = {
 			.id = cat_id(st, 0),
@@ -340,7 +351,7 @@ int loader_operations(struct loader *l, const struct msg *m, unsigned max,
 			.channel = (uint32_t)sqlite3_column_int64(st, 10),
 			.code = (uint32_t)sqlite3_column_int64(st, 11),
 			.ts_ns = cat_time(st, 12),
-			.who = names_client(l->names, cat_id(st, 13), cat_id(st, 3)),
+			.who = names_client(l->names, cat_id(st, 13), cat_id(st, 2)),
 			.text = cat_span(st, 14),
 		};
 

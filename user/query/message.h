@@ -60,7 +60,8 @@ int loader_payload(struct loader *l, struct msg *m, struct err *e);
 
 /* What was done with a message, in the order of time. */
 struct msg_op {
-	uint64_t id, copy, connection, tag, pos, len;
+	uint64_t id; /* 0: no call of its own, a group's position went past it (OPF_UP_TO) */
+	uint64_t copy, connection, tag, pos, len;
 	enum op_kind kind;
 	enum settle settle;
 	uint32_t flags, tid, channel, code;

@@ -54,7 +54,7 @@ struct row {
 	enum proto_id proto;
 	uint64_t payload;
 	struct span envelope, body;
-	struct span shown;        /* the body, or what it reads as when it is packed or binary */
+	struct span shown; /* the body, what it reads as when it is packed or binary, or what else it is */
 	size_t match_at, match_n; /* where `shown` shows why it was found; 0 bytes: nowhere */
 };
 
@@ -62,6 +62,9 @@ struct row {
 const char *row_label(const struct row *r);
 /* As an operator says it: a copy that the broker made and that waits is called dead-lettered, not queued. */
 const char *row_state(const struct row *r);
+/* A topic's or stream's broker did not say that it has it, and nobody was seen to get it: groups may wait for
+ * what was never stored. */
+bool row_unconfirmed(const struct row *r);
 
 struct select_opts {
 	uint64_t limit;             /* 0: no limit */

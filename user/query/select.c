@@ -340,8 +340,22 @@ const char *row_label(const struct row *r)
 	return r->routing_key;
 }
 
+static bool unconfirmed(
+	enum dest dest, enum msg_origin origin, enum msg_state state, uint32_t flags, bool named)
+{
+	return dest == DEST_LOG && origin == ORIGIN_CLIENT && row_waits(state) && !named &&
+	       !(flags & MSGF_CONFIRMED);
+}
+
+bool row_unconfirmed(const struct row *r)
+{
+	return unconfirmed(r->dest, r->origin, r->state, r->flags, *r->mid);
+}
+
 const char *row_state(const struct row *r)
 {
+	if (row_unconfirmed(r))
+		return state_name(STATE_SENT);
 	if (r->origin == ORIGIN_BROKER && row_waits(r->state))
 		return state_name(STATE_DEAD_LETTERED);
 	return message_state_name(r->state, r->flags);
@@ -409,6 +423,8 @@ static void take_row(struct select *s, struct subject *sub, struct row *row)
 	s->by_broker = row->origin == ORIGIN_BROKER;
 	if (s->by_broker && row_waits(row->state))
 		sub->states |= 1u << STATE_DEAD_LETTERED;
+	if (unconfirmed(row->dest, row->origin, row->state, row->flags, sub->mid.n))
+		sub->states |= 1u << STATE_SENT;
 }
 
 static void put_name(const char **list, unsigned *n, const char *name)
@@ -447,13 +463,48 @@ static int read_queues(struct select *s, struct row *row, struct err *e)
 
 #define SHOWN_MAX 65536 /* of a body that is decoded to be shown */
 
+struct stone {
+	struct buf *out;
+	size_t head;
+	bool found;
+};
+
+static bool on_stone(void *ctx, const struct field *f)
+{
+	struct stone *t = ctx;
+
+	if (span_is(f->name, "tombstone"))
+		t->found = true;
+	else if (span_is(f->name, "key") && t->out->n == t->head)
+		buf_put_span(t->out, f->text);
+	return true;
+}
+
+/* What deletes a key has no body: it is that. */
+static void show_tombstone(struct select *s, struct row *row)
+{
+	const struct proto *p = row->dest == DEST_LOG ? proto_by_id(row->proto) : NULL;
+	struct stone t = {.out = &s->shown};
+
+	buf_clear(&s->shown);
+	buf_puts(&s->shown, "tombstone of ");
+	t.head = s->shown.n;
+	if (p && p->fields)
+		p->fields(row->envelope, on_stone, &t);
+	if (t.found && buf_ok(&s->shown))
+		row->shown = s->shown.n > t.head ? buf_span(&s->shown) : SPAN_LIT("tombstone");
+}
+
 static void show_content(struct select *s, struct row *row)
 {
 	struct body b;
 
 	row->shown = row->body;
-	if (!row->body.n)
+	if (!row->body.n) {
+		if (!row->body_size)
+			show_tombstone(s, row);
 		return;
+	}
 	content_open(&b, row->proto, row->envelope, row->body);
 	buf_clear(&s->shown);
 	if (content_line(&b, SHOWN_MAX, &s->shown) && buf_ok(&s->shown))

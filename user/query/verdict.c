@@ -477,7 +477,7 @@ int judge_copy(
 	case STATE_REQUEUED:
 	case STATE_SENT:
 	case STATE_CONFIRMED:
-		v.kind = STANDS_WAITING;
+		v.kind = row_unconfirmed(&m->row) ? STANDS_ON_ITS_WAY : STANDS_WAITING;
 		err = judge_waiting(j, m, c, &v, e);
 		break;
 	case STATE_DELIVERED:

@@ -19,7 +19,7 @@ enum standing {
 			   sent there again: `end` says how that went */
 	STANDS_EXPIRED,
 	STANDS_PURGED,
-	/* of a message without copies */
+	/* of a message without copies; STANDS_ON_ITS_WAY of one that a group reads, too */
 	STANDS_RETURNED,
 	STANDS_REFUSED,    /* negative confirm */
 	STANDS_DROPPED,    /* it reached no queue: nothing is bound for it */
@@ -43,7 +43,7 @@ struct finding {
 	const struct msg_copy *copy; /* NULL: of the message */
 	int64_t since_ns;            /* of the state it is in; 0 not known */
 	struct watched watched;      /* as of its end all this holds */
-	/* STANDS_WAITING */
+	/* STANDS_WAITING; STANDS_ON_ITS_WAY of a copy */
 	uint64_t ahead;         /* earlier in the same queue and still there; AHEAD_MAX: or more */
 	int64_t queue_taken_ns; /* when something was last taken from it, 0 never while watching */
 	const struct who *queue_taken_by;
