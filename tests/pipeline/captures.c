@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "capture/recfile.h"
 #include "proto/detect.h"
+#include "to_streams.h"
 
 #define SKIPPED 77
 
@@ -197,44 +198,6 @@ static int on_gap(
 	return 0;
 }
 
-/* The sink of a source, without the stages to the right of detect. */
-static int no_proc(void *ctx, const struct proc_info *p)
-{
-	(void)ctx, (void)p;
-	return 0;
-}
-
-static int to_exit(void *ctx, uint32_t pid, int64_t ts_ns, int exit_code)
-{
-	(void)exit_code;
-	return streams__proc_exit(ctx, pid, ts_ns);
-}
-
-static int to_open(void *ctx, const struct endpoint_info *e)
-{
-	return streams__open(ctx, e);
-}
-
-static int to_chunk(void *ctx, const struct chunk *c)
-{
-	return streams__chunk(ctx, c);
-}
-
-static int to_close(void *ctx, uint64_t endpoint, int64_t ts_ns, bool by_peer)
-{
-	return streams__close(ctx, endpoint, ts_ns, by_peer);
-}
-
-static int to_loss(void *ctx, const struct loss_info *l)
-{
-	return streams__loss(ctx, l);
-}
-
-static int to_tick(void *ctx, int64_t ts_ns)
-{
-	return streams__tick(ctx, ts_ns);
-}
-
 static int decode_file(const char *path, struct found *f, struct err *e)
 {
 	struct detect_out out = {f, on_op, on_conn, on_gap};
@@ -249,7 +212,7 @@ static int decode_file(const char *path, struct found *f, struct err *e)
 	detect_stream_ops(d, &ops);
 	s = streams__new(&ops, NULL);
 	detect_set_streams(d, s);
-	k = (struct sink){s, no_proc, to_exit, to_open, to_chunk, to_close, to_loss, to_tick};
+	k = sink_to_streams(s);
 	err = source__open(path, &src, &info, e);
 	if (!err) {
 		err = source_run(src, &k, NULL, NULL, e);

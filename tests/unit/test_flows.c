@@ -8,7 +8,7 @@
 #include "capture/defrag.h"
 #include "capture/flows.h"
 #include "export/pcap_packet.h"
-#include "stream/stream.h"
+#include "to_streams.h"
 
 #define RAW 101
 #define MS  1000000LL
@@ -128,31 +128,6 @@ static void no_forget(void *ctx, struct conn *c)
 	(void)ctx, (void)c;
 }
 
-static int s_open(void *ctx, const struct endpoint_info *e)
-{
-	return streams__open(ctx, e);
-}
-
-static int s_chunk(void *ctx, const struct chunk *c)
-{
-	return streams__chunk(ctx, c);
-}
-
-static int s_close(void *ctx, uint64_t endpoint, int64_t ts_ns, bool by_peer)
-{
-	return streams__close(ctx, endpoint, ts_ns, by_peer);
-}
-
-static int s_loss(void *ctx, const struct loss_info *l)
-{
-	return streams__loss(ctx, l);
-}
-
-static int s_tick(void *ctx, int64_t ts_ns)
-{
-	return streams__tick(ctx, ts_ns);
-}
-
 /* What a consumer of the streams gets: ">" to the server, "<" to the client, "[n]" a gap, "." the end. */
 static struct buf stream_of(const struct seg *segs, size_t n)
 {
@@ -164,7 +139,7 @@ static struct buf stream_of(const struct seg *segs, size_t n)
 		.close = close_to_text,
 		.forget = no_forget};
 	struct streams *s = streams__new(&ops, NULL);
-	struct sink k = {s, NULL, NULL, s_open, s_chunk, s_close, s_loss, s_tick};
+	struct sink k = sink_to_streams(s);
 	struct flows *f = flows__new();
 
 	for (size_t i = 0; i < n; i++) {
@@ -276,6 +251,125 @@ static void answers_come_behind_what_they_answer(void)
 	buf_free(&text);
 }
 
+/* The bytes of all chunks, and how many chunks stand for missing ones. */
+struct tally {
+	uint64_t bytes, missing, opened;
+};
+
+static int tally_open(void *ctx, const struct endpoint_info *e)
+{
+	(void)e;
+	((struct tally *)ctx)->opened++;
+	return 0;
+}
+
+static int tally_chunk(void *ctx, const struct chunk *c)
+{
+	struct tally *t = ctx;
+
+	t->bytes += c->data.n;
+	t->missing += c->data.n < c->len;
+	return 0;
+}
+
+static int tally_close(void *ctx, uint64_t endpoint, int64_t ts_ns, bool by_peer)
+{
+	(void)ctx, (void)endpoint, (void)ts_ns, (void)by_peer;
+	return 0;
+}
+
+static int tally_loss(void *ctx, const struct loss_info *l)
+{
+	(void)ctx, (void)l;
+	return 0;
+}
+
+static int tally_tick(void *ctx, int64_t ts_ns)
+{
+	(void)ctx, (void)ts_ns;
+	return 0;
+}
+
+static int feed_from(struct flows *f, struct tally *t, int64_t ms, uint16_t port, char from, uint32_t seq,
+	uint32_t ack, struct span data)
+{
+	struct sink k = {t, NULL, NULL, tally_open, tally_chunk, tally_close, tally_loss, tally_tick};
+	struct tcp_end e[2] = {ends[0], ends[1]};
+	struct tcp_packet p = {.from = &e[from == 's'],
+		.to = &e[from != 's'],
+		.seq = seq,
+		.ack = ack,
+		.flags = TCP_ACK | TCP_PSH,
+		.data = data};
+	struct buf b = {0};
+	int err;
+
+	e[0].port = port;
+	put_tcp(&b, &p);
+	err = flows_packet(f, &k, T0 + ms * MS, RAW, buf_span(&b), (uint32_t)b.n);
+	buf_free(&b);
+	return err;
+}
+
+/* Many connections, each of which waits for bytes that never come: bounded over all of them, none is lost. */
+static void held_back_of_many(void)
+{
+	enum { CONNS = 256, EACH = 20, SIZE = 60000 };
+	static uint8_t bytes[SIZE];
+	struct flows *f = flows__new();
+	struct tally t = {0};
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i < EACH; i++)
+		for (uint16_t c = 0; c < CONNS; c++) {
+			uint64_t sent = ((uint64_t)i * CONNS + c + 1) * SIZE;
+
+			CHECK_EQ(feed_from(f, &t, 0, (uint16_t)(1000 + c), 's', 500 + i * SIZE, 104,
+					 span_of(bytes, SIZE)),
+				0);
+			if (!i)
+				CHECK_EQ(feed_from(f, &t, 0, (uint16_t)(1000 + c), 'c', 96, 500,
+						 SPAN_LIT("ask?")),
+					0);
+			most = sent - t.bytes > most && sent > t.bytes ? sent - t.bytes : most;
+		}
+	CHECK(most > 100u << 20);
+	CHECK(most <= 128u << 20);
+	CHECK_EQ(flows_end(f, &(struct sink){&t, NULL, NULL, tally_open, tally_chunk, tally_close, tally_loss,
+				      tally_tick}),
+		0);
+	CHECK_EQ(t.bytes, (uint64_t)CONNS * (EACH * SIZE + 4));
+	CHECK_EQ(t.opened, CONNS);
+	flows__free(f);
+}
+
+/* One direction was captured, for long: each request waits a second at most for the answer before it, whose
+ * bytes are told in their place. And the worst order, from the last one to the first. */
+static void one_direction_for_long(void)
+{
+	enum { N = 200000 };
+	struct sink k = {NULL, NULL, NULL, tally_open, tally_chunk, tally_close, tally_loss, tally_tick};
+	struct flows *f = flows__new();
+	struct tally t = {0};
+
+	k.ctx = &t;
+	for (uint32_t i = 0; i < N; i++)
+		CHECK_EQ(feed_from(f, &t, i, 1000, 'c', 100 + 4 * i, 500 + 8 * i, SPAN_LIT("ask?")), 0);
+	CHECK(t.bytes > 4u * (N - 2100));
+	CHECK_EQ(flows_end(f, &k), 0);
+	CHECK_EQ(t.bytes, 4u * N);
+	CHECK_EQ(t.missing, N - 1);
+	flows__free(f);
+
+	f = flows__new();
+	t = (struct tally){0};
+	for (uint32_t i = N; i--;)
+		CHECK_EQ(feed_from(f, &t, 0, 1000, 'c', 100 + 4 * i, 500 + 8 * i, SPAN_LIT("ask?")), 0);
+	CHECK_EQ(flows_end(f, &k), 0);
+	CHECK_EQ(t.bytes, 4u * N);
+	flows__free(f);
+}
+
 static void probes(void)
 {
 	/* a garbage byte below the next one, and none at all */
@@ -312,10 +406,133 @@ static void beginnings(void)
 	/* data with the SYN (TCP Fast Open) */
 	got = (struct calls){0};
 	text = calls_of(&got, fast, ARRAY_LEN(fast));
-	CHECK(strstr(text, " 40000 5672  0 1 1 4294967396 0\n") != NULL);
+	CHECK(strstr(text, " 40000 5672  0 1 1 4294967396 4294967796\n") != NULL);
 	CHECK(strstr(text, "chunk 1 0 4294967396 5 ") != NULL);
 	CHECK(strstr(text, "chunk 1 1 4294967796 6 ") != NULL);
 	buf_free(&got.text);
+	/* and nothing else: the other side did not say anything yet */
+	got = (struct calls){0};
+	text = calls_of(&got, fast, 1);
+	CHECK(strstr(text, " 40000 5672  0 1 1 4294967396 0\n") != NULL);
+	CHECK(strstr(text, "chunk 1 0 4294967396 5 ") != NULL);
+	buf_free(&got.text);
+}
+
+/* How many connections are seen of @segs, and how many of them from their start with known roles; each byte
+ * came once. */
+static void check_opened(int line, const struct seg *segs, size_t n, int conns, int from_start)
+{
+	struct calls got = {0};
+	const char *text = calls_of(&got, segs, n);
+	int started = count(text, " 40000 5672  0 1 1 4294");
+
+	if (count(text, "open ") != conns || started != from_start)
+		fprintf(stderr, "line %d:\n%s", line, text);
+	CHECK_EQ(count(text, "open "), conns);
+	CHECK_EQ(started, from_start);
+	buf_free(&got.text);
+}
+
+#define CHECK_OPENED(conns, from_start, ...)                                                                 \
+	do {                                                                                                 \
+		static const struct seg segs_[] = {__VA_ARGS__};                                             \
+		check_opened(__LINE__, segs_, ARRAY_LEN(segs_), conns, from_start);                          \
+	} while (0)
+
+#define ASK                                                                                                  \
+	{                                                                                                    \
+		2, 'c', "PA", 100, 500, "ask"                                                                \
+	}
+#define YES                                                                                                  \
+	{                                                                                                    \
+		3, 's', "PA", 500, 103, "yes"                                                                \
+	}
+#define MORE                                                                                                 \
+	{                                                                                                    \
+		4, 'c', "PA", 103, 503, "more"                                                               \
+	}
+
+/* Captures mix up packets: the first ones may come behind what follows them. */
+static void late_syns(void)
+{
+	static const struct seg all[] = {{2, 'c', "S", 99, 0, NULL}, {2, 's', "SA", 499, 100, NULL},
+		{2, 'c', "A", 100, 500, NULL}, ASK, YES, MORE};
+
+	/* wherever they come: the SYN, its answer, or both */
+	for (size_t syn = 0; syn < ARRAY_LEN(all); syn++)
+		for (size_t answer = 0; answer < ARRAY_LEN(all); answer++)
+			for (size_t third = 0; third < ARRAY_LEN(all); third++) {
+				struct seg s[ARRAY_LEN(all)] = {{0}};
+				size_t k = 3;
+				struct buf text;
+
+				if (syn == answer || syn == third || answer == third)
+					continue;
+				s[syn] = all[0];
+				s[answer] = all[1];
+				s[third] = all[2];
+				for (size_t i = 0; i < ARRAY_LEN(all); i++)
+					if (!s[i].flags)
+						s[i] = all[k++];
+				check_opened(__LINE__, s, ARRAY_LEN(s), 1, 1);
+				text = stream_of(s, ARRAY_LEN(s));
+				CHECK_STR(buf_cstr(&text), ">ask<yes>more");
+				buf_free(&text);
+			}
+	/* the server's bytes first, its answer to the SYN not in the capture */
+	CHECK_STREAM(
+		">ask<yes>more", YES, MORE, {4, 'c', "S", 99, 0, NULL}, ASK, {5, 'c', "A", 107, 503, NULL});
+	CHECK_OPENED(1, 1, YES, MORE, {4, 'c', "S", 99, 0, NULL}, ASK, {4, 'c', "A", 100, 500, NULL});
+	/* or the SYN itself */
+	CHECK_OPENED(1, 1, YES, MORE, {4, 's', "SA", 499, 100, NULL}, ASK);
+	/* more than a second late: it is still no other connection, but too late to say where that began */
+	CHECK_OPENED(1, 0, ASK, {1004, 'c', "S", 99, 0, NULL}, {1005, 's', "SA", 499, 100, NULL}, YES);
+	CHECK_STREAM(">ask<yes>more", ASK, {1004, 'c', "S", 99, 0, NULL}, {1005, 's', "SA", 499, 100, NULL},
+		{1006, 's', "PA", 500, 103, "yes"}, {1007, 'c', "PA", 103, 503, "more"});
+}
+
+static void addresses_used_anew(void)
+{
+	/* a SYN that has another number, above or below; its answer where the SYN is not in the capture */
+	CHECK_OPENED(2, 1, {2, 'c', "PA", 100, 500, "ask"}, {3, 'c', "S", 9000, 0, NULL},
+		{4, 's', "SA", 7000, 9001, NULL}, {5, 'c', "PA", 9001, 7001, "new"});
+	CHECK_OPENED(2, 1, {2, 'c', "PA", 900000, 500, "ask"}, {3, 'c', "S", 9000, 0, NULL},
+		{4, 's', "SA", 7000, 9001, NULL}, {5, 'c', "PA", 9001, 7001, "new"});
+	CHECK_OPENED(2, 1, {2, 'c', "PA", 100, 500, "ask"}, {4, 's', "SA", 7000, 9001, NULL},
+		{5, 'c', "PA", 9001, 7001, "new"});
+	/* one that would fit, long after: it is not that far out of order */
+	CHECK_OPENED(2, 1, {2, 'c', "PA", 100, 500, "ask"}, {5002, 'c', "S", 90, 0, NULL},
+		{5003, 's', "SA", 7000, 91, NULL}, {5004, 'c', "PA", 91, 7001, "new"});
+	/* of one that was seen from its start, however near */
+	CHECK_OPENED(2, 2, HANDSHAKE, {2, 'c', "PA", 100, 500, "ask"}, {3, 'c', "S", 98, 0, NULL},
+		{4, 's', "SA", 7000, 99, NULL}, {5, 'c', "PA", 99, 7001, "new"});
+	/* a server that forgot its first answer */
+	CHECK_OPENED(1, 1, HANDSHAKE, {2, 'c', "S", 99, 0, NULL}, {3, 's', "SA", 7000, 100, NULL},
+		{5, 'c', "PA", 100, 7001, "ask"});
+}
+
+/* Captures that begin in the middle, out of order: nothing of what they hold is lost. */
+static void middles(void)
+{
+	struct buf ask = packet_of(&(struct seg){0, 'c', "PA", 100, 500, "ask"}, false);
+	struct calls got = {.quiet_ticks = true};
+	struct sink k = calls_sink(&got);
+	struct flows *f = flows__new();
+
+	CHECK_STREAM(">abcdef<xyz>g", {2, 'c', "PA", 103, 500, "def"}, {3, 's', "PA", 502, 106, "z"},
+		{4, 's', "PA", 500, 106, "xy"}, {5, 'c', "PA", 100, 500, "abc"},
+		{6, 'c', "PA", 106, 503, "g"});
+	CHECK_STREAM("<1>ask<2", {2, 's', "PA", 501, 103, "2"}, {3, 'c', "PA", 100, 501, "ask"},
+		{4, 's', "PA", 500, 100, "1"});
+	/* held back for a second, not longer, whether anything more comes or not */
+	CHECK_EQ(flows_packet(f, &k, T0, RAW, buf_span(&ask), (uint32_t)ask.n), 0);
+	CHECK_EQ(flows_idle(f, &k, T0 + 900 * MS), 0);
+	CHECK_STR(buf_cstr(&got.text), "");
+	CHECK_EQ(flows_idle(f, &k, T0 + 1000 * MS), 0);
+	CHECK_EQ(count(buf_cstr(&got.text), "chunk 1 0 "), 1);
+	buf_free(&got.text);
+	buf_free(&ask);
+	flows__free(f);
 }
 
 static void ends_of_connections(void)
@@ -646,8 +863,13 @@ int main(void)
 	RUN(order_and_repetition);
 	RUN(bytes_that_the_capture_lacks);
 	RUN(answers_come_behind_what_they_answer);
+	RUN(held_back_of_many);
+	RUN(one_direction_for_long);
 	RUN(probes);
 	RUN(beginnings);
+	RUN(late_syns);
+	RUN(addresses_used_anew);
+	RUN(middles);
 	RUN(ends_of_connections);
 	RUN(fragments);
 	RUN(fragments_cut);

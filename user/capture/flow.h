@@ -18,13 +18,14 @@ struct addr {
 
 /* What is known of the bytes that one side sends. */
 struct way {
-	bool begun;  /* the position of the first one is known: `begin` */
+	bool begun;  /* `begin` is the position of its first byte, not of the first one seen */
 	bool placed; /* `last` holds */
 	bool fin;    /* FIN or RST was seen */
 	bool ended;  /* by a FIN, which stands at `end` */
 	uint64_t begin, end;
 	uint64_t last;   /* highest position so far, for the upper half of the next one */
 	uint64_t acked;  /* the other side has got all before it; 0 not known */
+	uint64_t due;    /* `acked` when flow_mark() was called */
 	uint64_t waived; /* nothing that acknowledges no more than this is held back for it */
 	struct covered seen;
 };
@@ -38,18 +39,31 @@ struct flow {
 	bool gone; /* closed: only repetitions of its segments may come */
 	struct way way[2];
 	struct held_list held;
-	int64_t end_ns, missing_ns;
+	int64_t first_ns, end_ns, missing_ns;
 };
 
 /* The position that @seq means: the one nearest to where this side's bytes are. */
 uint64_t way_position(const struct way *y, uint32_t seq);
-/* The other side has got bytes that were not seen. */
-bool way_lacks_acked(const struct way *y);
-/* Tells what is missing and gives what waits for it; takes @w off flows.missing. @closed: nothing more will
- * come of it, acknowledged or not. */
-int flow_tell_missing(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns);
+/* Before a flow is opened: bytes of this side stand at @pos, so that it began there at the latest. */
+void flow_reaches(struct flow *w, int side, uint64_t pos);
+/* Side 0 becomes side 1; it is not opened yet. */
+void flow_swap(struct flow *w);
 /* Bytes come to the sink behind those that they answer, which may still be on their way into the capture or
- * never come: then they are held back, and whoever calls has to call flow_tell_missing() in the end. */
+ * never come, and not before it is clear where the flow begins: until then they are held back. */
 int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, const struct sink *k);
+/* Opens it if its beginning is known, and gives what need not be held back. */
+int flow_go_on(struct flow *w, const struct sink *k);
+/* Something is held back, or was acknowledged and not seen: flow_tell_due() or more has to be called later.
+ */
+bool flow_waits(const struct flow *w);
+/* What it waits for now will be due. */
+void flow_mark(struct flow *w);
+/* Tells as missing what has not come since flow_mark(), and gives what waited for it. False in @ret_more: it
+ * waits for nothing else. */
+int flow_tell_due(struct flow *w, const struct sink *k, int64_t ts_ns, bool *ret_more);
+/* Gives all that is held back, telling what is missing before it. */
+int flow_give_all(struct flow *w, const struct sink *k, int64_t ts_ns);
+/* That, and whatever else is missing. @closed: nothing more will come of it, acknowledged or not. */
+int flow_tell_all(struct flow *w, bool closed, const struct sink *k, int64_t ts_ns);
 
 #endif

@@ -14,8 +14,13 @@
 #define GONE_NS   (60 * NS_PER_SEC) /* so long after that its segments may still be repeated */
 #define MISSING_NS                                                                                           \
 	NS_PER_SEC /* so long bytes that were acknowledged may still come: captures mix up packets */
-#define TICK_NS NS_PER_SEC
-#define BACK_NS (60 * NS_PER_SEC) /* packets are not that much out of order: the clock was set back */
+#define HELD_MAX (128u << 20) /* bytes held back, of all flows together */
+/* So far before the first byte seen, and so long after it was, a SYN may be of the same connection: a window
+ * before it could be scaled (RFC 7323), and the time that bytes are held back. */
+#define SYN_BEFORE  65535
+#define SYN_LATE_NS (MISSING_NS + TICK_NS)
+#define TICK_NS     NS_PER_SEC
+#define BACK_NS     (60 * NS_PER_SEC) /* packets are not that much out of order: the clock was set back */
 
 enum unusable {
 	LINK_TYPE,
@@ -33,7 +38,7 @@ struct flows {
 	struct map map;
 	struct list open, ending, gone; /* oldest first */
 	struct list missing;
-	size_t n;
+	size_t n, held; /* held: bytes */
 	uint64_t next_id;
 	struct defrag *defrag;
 	struct loss_info unusable[UNUSABLE_NR];
@@ -93,16 +98,63 @@ void flows__free(struct flows *f)
 
 /* --- bytes that the other side got, and the capture has not --- */
 
+/* From now on, if there is something to wait for. */
+static void wait_for_missing(struct flows *f, struct flow *w, int64_t ts_ns)
+{
+	if (!flow_waits(w)) {
+		list_del(&w->missing);
+		return;
+	}
+	if (!list_empty(&w->missing))
+		return;
+	flow_mark(w);
+	w->missing_ns = ts_ns;
+	list_add_tail(&f->missing, &w->missing);
+}
+
 static int check_missing(struct flows *f, const struct sink *k, int64_t ts_ns, int64_t before_ns)
 {
 	int err = 0;
+	bool more;
 
 	while (!err && !list_empty(&f->missing)) {
 		struct flow *w = list_entry(f->missing.next, struct flow, missing);
 
 		if (w->missing_ns > before_ns)
 			break;
-		err = flow_tell_missing(w, false, k, ts_ns);
+		list_del(&w->missing);
+		err = flow_tell_due(w, k, ts_ns, &more);
+		if (!err && more)
+			wait_for_missing(f, w, ts_ns);
+	}
+	return err;
+}
+
+static int tell_all_missing(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	int err = 0;
+
+	while (!err && !list_empty(&f->missing)) {
+		struct flow *w = list_entry(f->missing.next, struct flow, missing);
+
+		list_del(&w->missing);
+		err = flow_tell_all(w, false, k, ts_ns);
+	}
+	return err;
+}
+
+/* Not more than that is held back: who has waited longest waits no longer. */
+static int bound_held(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	int err = 0;
+
+	while (!err && f->held > HELD_MAX && !list_empty(&f->missing)) {
+		struct flow *w = list_entry(f->missing.next, struct flow, missing);
+
+		list_del(&w->missing);
+		err = flow_give_all(w, k, ts_ns);
+		if (!err)
+			wait_for_missing(f, w, ts_ns);
 	}
 	return err;
 }
@@ -116,11 +168,10 @@ static int flow_close(struct flows *f, struct flow *w, const struct sink *k, int
 
 	if (w->gone)
 		return 0;
-	if (w->opened) {
-		err = flow_tell_missing(w, true, k, ts_ns);
-		if (!err)
-			err = k->close(k->ctx, w->id, ts_ns, w->by_peer);
-	}
+	list_del(&w->missing);
+	err = flow_tell_all(w, true, k, ts_ns);
+	if (!err && w->opened)
+		err = k->close(k->ctx, w->id, ts_ns, w->by_peer);
 	w->gone = true;
 	w->end_ns = ts_ns;
 	list_move_tail(&f->gone, &w->list);
@@ -195,11 +246,12 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 		return -ENOMEM;
 	w->key = key_of(s);
 	w->id = ++f->next_id;
+	w->first_ns = ts_ns;
 	w->addr[0] = addr_of(s, from_src);
 	w->addr[1] = addr_of(s, !from_src);
 	list_init(&w->list);
 	list_init(&w->missing);
-	held_init(&w->held);
+	held_init(&w->held, &f->held);
 	err = map_put_ptr(&f->map, w->key, w);
 	if (err) {
 		free(w);
@@ -223,14 +275,14 @@ static uint64_t place(struct way *y, uint32_t seq)
 	return pos;
 }
 
-static void begins(struct way *y, uint32_t seq)
+static void begins(const struct flow *w, struct way *y, uint32_t seq)
 {
-	if (y->begun)
+	if (y->begun || (w->opened && y->seen.based)) /* too late to say so */
 		return;
 	y->begun = true;
 	y->begin = place(y, seq);
-	if (!y->seen.based)
-		covered_add(&y->seen, y->begin, y->begin);
+	y->seen.based = true;
+	y->seen.next = y->begin;
 }
 
 /* Both sides sent a SYN before they had the other's (RFC 9293, 3.5). */
@@ -241,19 +293,38 @@ static bool cross(struct flow *w, int side, const struct segment *s)
 	return !w->way[1].begun || (uint32_t)w->way[1].begin == s->seq + 1;
 }
 
-/* A SYN that is no repetition says that the addresses are used anew. */
-static bool starts_anew(struct flow *w, int side, const struct segment *s)
+/*
+ * A connection begins at @seq, and it may be this one: it did, or nothing says where it did and its first
+ * bytes stand there or right behind. Captures mix up packets, the SYN among them, when they come from several
+ * queues or several places.
+ */
+static bool begins_at(const struct flow *w, int side, uint32_t seq, int64_t ts_ns)
 {
 	const struct way *y = &w->way[side];
+	int64_t passed = ts_ns - w->first_ns;
+	uint64_t first = w->opened ? y->begin : y->seen.next;
 
-	if (!(s->flags & TCP_SYN) || (s->flags & TCP_ACK))
+	if (y->begun)
+		return (uint32_t)y->begin == seq;
+	return y->seen.based && (uint32_t)first - seq <= SYN_BEFORE && !w->gone && passed <= SYN_LATE_NS;
+}
+
+/* A SYN of another connection says that the addresses are used anew. */
+static bool starts_anew(struct flow *w, int side, const struct segment *s, int64_t ts_ns)
+{
+	if (!(s->flags & TCP_SYN))
 		return false;
+	/* Of an answer to it either number will do: nothing may be known of the one, and a second answer may
+	 * have another one of the other. */
+	if (s->flags & TCP_ACK)
+		return w->way[side].seen.based && w->way[!side].seen.based &&
+		       !begins_at(w, side, s->seq + 1, ts_ns) && !begins_at(w, !side, s->ack, ts_ns);
 	if (cross(w, side, s)) {
 		w->crossed = true;
 		w->role_known = false;
 		return false;
 	}
-	return !y->begun || (uint32_t)y->begin != s->seq + 1;
+	return !begins_at(w, side, s->seq + 1, ts_ns);
 }
 
 /* Of a flow that was closed: nothing of it is new. */
@@ -264,32 +335,6 @@ static bool is_repetition(const struct flow *w, int side, const struct segment *
 	return !s->len || (y->seen.based && way_position(y, s->seq) + s->len <= y->seen.next);
 }
 
-static int flow_open(struct flow *w, int side, const struct segment *s, const struct sink *k, int64_t ts_ns)
-{
-	struct endpoint_info e = {.id = w->id,
-		.ts_ns = ts_ns,
-		.family = w->addr[0].family,
-		.local_port = w->addr[0].port,
-		.remote_port = w->addr[1].port,
-		.path = ""};
-	/* Data with the SYN (RFC 7413) comes before the other side has begun: it did not say anything yet. */
-	bool early = side == 0 && s->flags & TCP_SYN;
-
-	/* The answer to the SYN is not in the capture: the first acknowledgement has its number. */
-	if (w->way[0].begun && side == 0 && s->flags & TCP_ACK)
-		begins(&w->way[1], s->ack);
-	memcpy(e.local_addr, w->addr[0].ip, 16);
-	memcpy(e.remote_addr, w->addr[1].ip, 16);
-	e.role = w->role_known ? ENDPOINT_CLIENT : ENDPOINT_UNKNOWN;
-	e.from_start = w->way[0].begun && (w->way[1].begun || early);
-	if (e.from_start) {
-		e.pos[DIR_TX] = w->way[0].begin;
-		e.pos[DIR_RX] = w->way[1].begin;
-	}
-	w->opened = true;
-	return k->open(k->ctx, &e);
-}
-
 /*
  * A byte that the other side has already got, alone and not pushed, is there to provoke an answer (RFC 9293,
  * 3.8.4): it may be anything. Where nothing is known of this direction yet it is taken for one as well.
@@ -298,15 +343,7 @@ static bool is_keep_alive(const struct way *y, const struct segment *s)
 {
 	if (s->len != 1 || s->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_PSH))
 		return false;
-	return !y->seen.based || (y->acked && way_position(y, s->seq) < y->acked);
-}
-
-static void wait_for_missing(struct flows *f, struct flow *w, int64_t ts_ns)
-{
-	if (!list_empty(&w->missing))
-		return;
-	w->missing_ns = ts_ns;
-	list_add_tail(&f->missing, &w->missing);
+	return !y->seen.based || (y->acked && way_position(y, s->seq) + 1 == y->acked);
 }
 
 static int on_payload(struct flows *f, struct flow *w, int side, const struct segment *s,
@@ -323,18 +360,14 @@ static int on_payload(struct flows *f, struct flow *w, int side, const struct se
 
 	if (is_keep_alive(y, s))
 		return 0;
-	if (!w->opened)
-		err = flow_open(w, side, s, k, ts_ns);
-	if (err)
-		return err;
 	c.pos = place(y, seq);
-	if (!y->seen.based)
-		err = covered_add(&y->seen, c.pos, c.pos);
-	if (!err)
-		err = flow_give(w, side, s, &c, k);
-	if (held_first(&w->held))
-		wait_for_missing(f, w, ts_ns);
-	return err;
+	flow_reaches(w, side, c.pos);
+	/* What it acknowledges was there before it. */
+	if (!w->opened && (s->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
+		flow_reaches(w, !side, place(&w->way[!side], s->ack));
+	err = flow_give(w, side, s, &c, k);
+	wait_for_missing(f, w, ts_ns);
+	return err ? err : bound_held(f, k, ts_ns);
 }
 
 /* What @side says it has got of the other's bytes. */
@@ -343,19 +376,16 @@ static void on_ack(struct flows *f, struct flow *w, int side, uint32_t ack, int6
 	struct way *y = &w->way[!side];
 	uint64_t pos;
 
-	if (!y->seen.based) {
-		/* Nothing was captured of that direction so far. */
-		pos = place(y, ack);
-		covered_add(&y->seen, pos, pos);
-	}
+	/* Nothing was captured of that direction so far, or it is known to have begun not long ago. */
+	if (!y->seen.based || w->way[side].begun)
+		flow_reaches(w, !side, y->placed ? way_position(y, ack) : place(y, ack));
 	pos = way_position(y, ack);
 	if (pos <= y->acked || (int64_t)(pos - y->last) > ACK_MAX)
 		return;
 	y->acked = pos;
 	if (pos > y->last)
 		y->last = pos;
-	if (way_lacks_acked(y))
-		wait_for_missing(f, w, ts_ns);
+	wait_for_missing(f, w, ts_ns);
 }
 
 static void on_end(struct flows *f, struct flow *w, int side, const struct segment *s, int64_t ts_ns)
@@ -378,14 +408,20 @@ static void on_end(struct flows *f, struct flow *w, int side, const struct segme
 	list_move_tail(&f->ending, &w->list);
 }
 
-static void on_syn(struct flow *w, int side, const struct segment *s)
+static int on_syn(struct flow *w, int side, const struct segment *s)
 {
 	bool answer = s->flags & TCP_ACK;
 
+	/* What was seen before the SYN did not say whose side is whose. */
+	if (!w->opened && !w->way[0].begun && !w->way[1].begun && side != answer) {
+		flow_swap(w);
+		side = answer;
+	}
 	w->role_known |= !w->crossed && side == answer;
-	begins(&w->way[side], s->seq + 1);
+	begins(w, &w->way[side], s->seq + 1);
 	if (answer)
-		begins(&w->way[!side], s->ack);
+		begins(w, &w->way[!side], s->ack);
+	return side;
 }
 
 /* The flow that a segment belongs to, NULL for none. */
@@ -399,7 +435,7 @@ static int flow_of(struct flows *f, const struct sink *k, int64_t ts_ns, const s
 	*ret = NULL;
 	if (side < 0) /* two flows with one hash */
 		return 0;
-	if (w && (starts_anew(w, side, s) || (w->gone && !syn && !is_repetition(w, side, s)))) {
+	if (w && (starts_anew(w, side, s, ts_ns) || (w->gone && !syn && !is_repetition(w, side, s)))) {
 		err = flow_remove(f, w, k, ts_ns);
 		w = NULL;
 	}
@@ -421,8 +457,11 @@ static int on_segment(struct flows *f, const struct sink *k, int64_t ts_ns, cons
 	if (err || !w)
 		return err;
 	if (s->flags & TCP_SYN)
-		on_syn(w, side, s);
-	if (s->len && !(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
+		side = on_syn(w, side, s);
+	if (s->flags & TCP_SYN && !s->len)
+		err = flow_go_on(w, k);
+	if (!err && s->len &&
+		!(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
 		err = on_payload(f, w, side, s, k, ts_ns);
 	if ((s->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
 		on_ack(f, w, side, s->ack, ts_ns);
@@ -539,7 +578,7 @@ int flows_packet(
 
 int flows_end(struct flows *f, const struct sink *k)
 {
-	int err = check_missing(f, k, f->tick_ns, INT64_MAX);
+	int err = tell_all_missing(f, k, f->tick_ns);
 
 	if (!err)
 		err = close_ended(f, k, INT64_MAX);
