@@ -97,11 +97,12 @@ static void put_argument(struct buf *b, struct span s)
 	buf_put_span(b, s);
 }
 
-/* Several arguments as one body. */
+/* Several arguments as one body; of too much the first ones, so that each stands in its place. */
 static void put_arguments(struct redis *st, const struct call *c, struct op *op)
 {
 	struct buf *b = &st->ids;
 	uint64_t missing = 0;
+	bool full = false;
 
 	buf_clear(b);
 	put_head(b, 0x90, 15, 0xdd, c->n - c->argv);
@@ -111,10 +112,9 @@ static void put_arguments(struct redis *st, const struct call *c, struct op *op)
 		redis_body(&st->r[TO_SERVER], redis_arg_node(st, i), &one);
 		op->flags |= one.flags;
 		missing += one.body_size;
-		if (b->n + one.body.n > st->opts.payload_limit) {
-			op->flags |= OPF_TRUNCATED;
+		full |= b->n + one.body.n > st->opts.payload_limit;
+		if (full)
 			continue;
-		}
 		missing -= one.body.n;
 		put_argument(b, one.body);
 	}
@@ -122,8 +122,9 @@ static void put_arguments(struct redis *st, const struct call *c, struct op *op)
 		missing += b->n;
 		buf_clear(b);
 		b->oom = false;
-		op->flags |= OPF_TRUNCATED;
+		full = true;
 	}
+	op->flags |= full ? OPF_TRUNCATED : 0;
 	op->body = buf_span(b);
 	op->body_size = b->n + missing;
 	redis_property(st, op, "content-type", SPAN_LIT("application/msgpack"));

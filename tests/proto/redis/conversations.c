@@ -478,6 +478,29 @@ static void scripts(void)
 		"14 CONFIRM call vhost=0 ref=13 tx\n");
 }
 
+/* More arguments than are kept: the first ones, and how much all were. */
+static void long_arguments(void)
+{
+	struct talk t = {0};
+
+	payload_limit = 16;
+	ask(&t, "RPUSH q a");
+	ask(&t, "FCALL put 1 q aaaaaaaaaa bbbbbbbbbb cc");
+	ask(&t, "FCALL put 1 q aaaaaaaaaaaaaaaaaaaaaaaa");
+	say(&t, ":1\r\n$-1\r\n$-1\r\n");
+	talk_check(&t,
+		"1 LOGIN vhost=0 text=default\n"
+		"2 SEND vhost=0 key=q size=1 body=a {command=RPUSH}\n"
+		"3 SEND call vhost=0 ex=FCALL put truncated size=24 body=\x93\xaa"
+		"aaaaaaaaaa {command=FCALL} {script=put} {keys=q} {content-type=application/msgpack}\n"
+		"4 SEND call vhost=0 ex=FCALL put truncated size=24 body=aaaaaaaaaaaaaaaa {command=FCALL} "
+		"{script=put} {keys=q}\n"
+		"5 CONFIRM vhost=0 ref=2\n"
+		"6 CONFIRM call vhost=0 ref=3\n"
+		"7 CONFIRM call vhost=0 ref=4\n");
+	payload_limit = 0;
+}
+
 /* Sidekiq's clock, with nothing due and with a job that is. */
 static void sidekiq_poll(void)
 {
@@ -609,6 +632,7 @@ int main(void)
 	RUN(taken_away);
 	RUN(taken_from_streams);
 	RUN(scripts);
+	RUN(long_arguments);
 	RUN(sidekiq_poll);
 	RUN(sharded);
 	RUN(kombu);
