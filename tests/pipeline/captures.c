@@ -7,11 +7,11 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "capture/recfile.h"
 #include "proto/detect.h"
+#include "shared_captures.h"
 #include "to_streams.h"
 
 #define SKIPPED 77
@@ -309,22 +309,6 @@ static void check_row(const char *dir, const char *name)
 	if (x && strcmp(buf_cstr(&b), says))
 		fprintf(stderr, "%s: expected by %s\n", name, x->from);
 	buf_free(&b);
-}
-
-static const char *find_captures(char *dir, size_t n)
-{
-	const char *env = getenv("EVTRACE_SHARED");
-	const char *const places[] = {env ? env : "", "../shared", "../../shared"};
-
-	for (size_t i = !env; i < ARRAY_LEN(places); i++) {
-		char index[512];
-
-		snprintf(dir, n, "%s/captures", places[i]);
-		snprintf(index, sizeof(index), "%s/INDEX.tsv", dir);
-		if (!access(index, R_OK))
-			return dir;
-	}
-	return NULL;
 }
 
 static char dir[400];

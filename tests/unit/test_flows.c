@@ -524,11 +524,11 @@ static void middles(void)
 		{6, 'c', "PA", 106, 503, "g"});
 	CHECK_STREAM("<1>ask<2", {2, 's', "PA", 501, 103, "2"}, {3, 'c', "PA", 100, 501, "ask"},
 		{4, 's', "PA", 500, 100, "1"});
-	/* held back for a second, not longer, whether anything more comes or not */
+	/* held back for a moment, not longer, whether anything more comes or not */
 	CHECK_EQ(flows_packet(f, &k, T0, RAW, buf_span(&ask), (uint32_t)ask.n), 0);
-	CHECK_EQ(flows_idle(f, &k, T0 + 900 * MS), 0);
+	CHECK_EQ(flows_idle(f, &k, T0 + 90 * MS), 0);
 	CHECK_STR(buf_cstr(&got.text), "");
-	CHECK_EQ(flows_idle(f, &k, T0 + 1000 * MS), 0);
+	CHECK_EQ(flows_idle(f, &k, T0 + 100 * MS), 0);
 	CHECK_EQ(count(buf_cstr(&got.text), "chunk 1 0 "), 1);
 	buf_free(&got.text);
 	buf_free(&ask);

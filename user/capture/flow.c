@@ -40,17 +40,19 @@ void flow_swap(struct flow *w)
 	held_swap(&w->held);
 }
 
-static int open_it(struct flow *w, const struct sink *k)
+int flow_open(struct flow *w, const struct sink *k)
 {
 	struct way *a = &w->way[0], *b = &w->way[1];
 	struct endpoint_info e = {.id = w->id,
-		.ts_ns = held_oldest(&w->held)->c.ts_ns,
 		.family = w->addr[0].family,
 		.local_port = w->addr[0].port,
 		.remote_port = w->addr[1].port,
 		.path = "",
 		.role = w->role_known ? ENDPOINT_CLIENT : ENDPOINT_UNKNOWN};
 
+	if (w->opened || !w->held.n)
+		return 0;
+	e.ts_ns = held_oldest(&w->held)->c.ts_ns;
 	/* The answer to the SYN is not in the capture: the first acknowledgement has its number. */
 	b->begun |= a->begun && b->acked;
 	for (int side = 0; side < 2; side++)
@@ -98,21 +100,26 @@ static bool may_go(const struct flow *w, const struct held *h)
 	return h && (comes_first(w, h->side, h->need) || h->c.pos + h->c.len <= w->way[h->side].seen.next);
 }
 
-/* What was held back and need not be any more. */
-static int release(struct flow *w, const struct sink *k)
+int flow_release(struct flow *w, uint64_t nth, const struct sink *k)
 {
 	int err = 0;
 
 	while (!err && w->held.n) {
 		struct held *h = held_oldest(&w->held);
 
-		if (!may_go(w, h))
+		if (!may_go(w, h) || h->nth > nth)
 			h = held_first(&w->held, !h->side);
-		if (!may_go(w, h))
+		if (!may_go(w, h) || h->nth > nth)
 			break;
 		err = give_held(w, h, k);
 	}
 	return err;
+}
+
+/* What was held back and need not be any more. */
+static int release(struct flow *w, const struct sink *k)
+{
+	return flow_release(w, UINT64_MAX, k);
 }
 
 /* The position in the other side's bytes before which all was there when @s was sent; 0 not known. */
@@ -177,32 +184,36 @@ static int force(struct flow *w, const struct sink *k, int64_t ts_ns)
 	return err ? err : release(w, k);
 }
 
-int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, const struct sink *k)
+int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, bool later,
+	const struct sink *k)
 {
 	uint64_t need = answers(&w->way[!side], s);
 	int err;
 
-	if (w->opened && comes_first(w, side, need)) {
+	if (w->opened && !later && comes_first(w, side, need)) {
 		err = give(w, side, c, k);
 		return err ? err : release(w, k);
 	}
 	err = held_add(&w->held, side, need, c);
 	if (!err)
-		err = flow_go_on(w, k);
-	if (!err && !w->opened && held_full(&w->held))
-		err = open_it(w, k);
+		err = flow_go_on(w, later, k);
+	if (!err && held_full(&w->held)) {
+		err = flow_open(w, k);
+		if (!err)
+			err = release(w, k);
+	}
 	while (!err && held_full(&w->held))
 		err = force(w, k, c->ts_ns);
 	return err;
 }
 
-int flow_go_on(struct flow *w, const struct sink *k)
+int flow_go_on(struct flow *w, bool later, const struct sink *k)
 {
 	int err = 0;
 
-	if (!w->opened && w->held.n && w->way[0].begun && w->way[1].begun)
-		err = open_it(w, k);
-	return !err && w->opened ? release(w, k) : err;
+	if (!w->opened && w->way[0].begun && w->way[1].begun)
+		err = flow_open(w, k);
+	return !err && w->opened && !later ? release(w, k) : err;
 }
 
 static bool lacks_acked(const struct way *y)
@@ -224,7 +235,7 @@ void flow_mark(struct flow *w)
 
 int flow_tell_due(struct flow *w, const struct sink *k, int64_t ts_ns, bool *ret_more)
 {
-	int err = !w->opened && w->held.n ? open_it(w, k) : 0;
+	int err = flow_open(w, k);
 
 	if (!err && w->opened)
 		err = release(w, k);
@@ -244,7 +255,7 @@ int flow_tell_due(struct flow *w, const struct sink *k, int64_t ts_ns, bool *ret
 
 int flow_give_all(struct flow *w, const struct sink *k, int64_t ts_ns)
 {
-	int err = !w->opened && w->held.n ? open_it(w, k) : 0;
+	int err = flow_open(w, k);
 
 	if (!err && w->opened)
 		err = release(w, k);

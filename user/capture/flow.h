@@ -32,7 +32,9 @@ struct way {
 
 /* Side 0 is the one whose endpoint it is: it writes what goes from 0 to 1. */
 struct flow {
-	struct list list, missing; /* missing: flows.missing, when bytes are acknowledged and not seen */
+	struct list list;
+	struct list missing; /* flows.missing, when bytes are acknowledged and not seen */
+	struct list unsure;  /* flows.unsure, when it has something to give in turn with others */
 	uint64_t key, id;
 	struct addr addr[2];
 	bool role_known, opened, ending, by_peer, crossed;
@@ -49,10 +51,16 @@ void flow_reaches(struct flow *w, int side, uint64_t pos);
 /* Side 0 becomes side 1; it is not opened yet. */
 void flow_swap(struct flow *w);
 /* Bytes come to the sink behind those that they answer, which may still be on their way into the capture or
- * never come, and not before it is clear where the flow begins: until then they are held back. */
-int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, const struct sink *k);
+ * never come, and not before it is clear where the flow begins: until then they are held back.
+ * @later: in any case, flow_release() will be called. */
+int flow_give(struct flow *w, int side, const struct segment *s, const struct chunk *c, bool later,
+	const struct sink *k);
+/* Opens it, if it has anything held back, as what was seen of it tells. */
+int flow_open(struct flow *w, const struct sink *k);
+/* Gives what need not be held back and was captured no later than number @nth. */
+int flow_release(struct flow *w, uint64_t nth, const struct sink *k);
 /* Opens it if its beginning is known, and gives what need not be held back. */
-int flow_go_on(struct flow *w, const struct sink *k);
+int flow_go_on(struct flow *w, bool later, const struct sink *k);
 /* Something is held back, or was acknowledged and not seen: flow_tell_due() or more has to be called later.
  */
 bool flow_waits(const struct flow *w);

@@ -19,6 +19,7 @@
  * before it could be scaled (RFC 7323), and the time that bytes are held back. */
 #define SYN_BEFORE  65535
 #define SYN_LATE_NS (MISSING_NS + TICK_NS)
+#define UNSURE_NS   (NS_PER_SEC / 10) /* so long the first packets of a connection may be out of order */
 #define TICK_NS     NS_PER_SEC
 #define BACK_NS     (60 * NS_PER_SEC) /* packets are not that much out of order: the clock was set back */
 
@@ -38,7 +39,10 @@ struct flows {
 	struct map map;
 	struct list open, ending, gone; /* oldest first */
 	struct list missing;
-	size_t n, held; /* held: bytes */
+	struct list unsure; /* some flow is not opened yet: that, and all that had something to give since */
+	int64_t unsure_ns;
+	struct held_total held;
+	size_t n;
 	uint64_t next_id;
 	struct defrag *defrag;
 	struct loss_info unusable[UNUSABLE_NR];
@@ -58,6 +62,7 @@ struct flows *flows__new(void)
 	list_init(&f->ending);
 	list_init(&f->gone);
 	list_init(&f->missing);
+	list_init(&f->unsure);
 	f->defrag = defrag__new();
 	if (!f->defrag) {
 		free(f);
@@ -72,6 +77,7 @@ static void flow_free(struct flows *f, struct flow *w)
 		map_del(&f->map, w->key);
 	list_del(&w->list);
 	list_del(&w->missing);
+	list_del(&w->unsure);
 	covered_free(&w->way[0].seen);
 	covered_free(&w->way[1].seen);
 	held_drop_all(&w->held);
@@ -143,12 +149,61 @@ static int tell_all_missing(struct flows *f, const struct sink *k, int64_t ts_ns
 	return err;
 }
 
+struct turn {
+	uint64_t nth;
+	struct flow *w;
+};
+
+static int by_nth(const void *a, const void *b)
+{
+	const struct turn *x = a, *y = b;
+
+	return (x->nth > y->nth) - (x->nth < y->nth);
+}
+
+/*
+ * Opens the flows that wait for their beginning. What others said meanwhile may come of what these said, so
+ * it has waited, and all give what they have in the order of the capture.
+ */
+static int open_unsure(struct flows *f, const struct sink *k)
+{
+	struct turn *turns;
+	size_t n = 0, i = 0;
+	int err = 0;
+
+	list_for_each (&f->unsure, l)
+		n += list_entry(l, struct flow, unsure)->held.n;
+	turns = n ? malloc(n * sizeof(*turns)) : NULL;
+	if (n && !turns)
+		return -ENOMEM;
+	while (!err && !list_empty(&f->unsure)) {
+		struct flow *w = list_entry(f->unsure.next, struct flow, unsure);
+
+		for (int side = 0; side < 2; side++)
+			list_for_each (&w->held.side[side], l)
+				turns[i++] = (struct turn){list_entry(l, struct held, list)->nth, w};
+		list_del(&w->unsure);
+		err = flow_open(w, k);
+	}
+	if (i)
+		qsort(turns, i, sizeof(*turns), by_nth);
+	for (size_t t = 0; t < i && !err; t++)
+		err = flow_release(turns[t].w, turns[t].nth, k);
+	free(turns);
+	return err;
+}
+
+static int check_unsure(struct flows *f, const struct sink *k, int64_t ts_ns)
+{
+	return list_empty(&f->unsure) || ts_ns - f->unsure_ns < UNSURE_NS ? 0 : open_unsure(f, k);
+}
+
 /* Not more than that is held back: who has waited longest waits no longer. */
 static int bound_held(struct flows *f, const struct sink *k, int64_t ts_ns)
 {
 	int err = 0;
 
-	while (!err && f->held > HELD_MAX && !list_empty(&f->missing)) {
+	while (!err && f->held.bytes > HELD_MAX && !list_empty(&f->missing)) {
 		struct flow *w = list_entry(f->missing.next, struct flow, missing);
 
 		list_del(&w->missing);
@@ -252,6 +307,7 @@ static int flow_new(struct flows *f, const struct segment *s, bool from_src, con
 	list_init(&w->list);
 	list_init(&w->missing);
 	held_init(&w->held, &f->held);
+	list_init(&w->unsure);
 	err = map_put_ptr(&f->map, w->key, w);
 	if (err) {
 		free(w);
@@ -356,6 +412,7 @@ static int on_payload(struct flows *f, struct flow *w, int side, const struct se
 		.len = s->len,
 		.data = s->data,
 		.ts_ns = ts_ns};
+	bool later;
 	int err = 0;
 
 	if (is_keep_alive(y, s))
@@ -365,7 +422,13 @@ static int on_payload(struct flows *f, struct flow *w, int side, const struct se
 	/* What it acknowledges was there before it. */
 	if (!w->opened && (s->flags & (TCP_ACK | TCP_RST)) == TCP_ACK)
 		flow_reaches(w, !side, place(&w->way[!side], s->ack));
-	err = flow_give(w, side, s, &c, k);
+	later = !list_empty(&f->unsure);
+	err = flow_give(w, side, s, &c, later, k);
+	if (w->held.n && list_empty(&w->unsure) && (later || !w->opened)) {
+		if (!later)
+			f->unsure_ns = ts_ns;
+		list_add_tail(&f->unsure, &w->unsure);
+	}
 	wait_for_missing(f, w, ts_ns);
 	return err ? err : bound_held(f, k, ts_ns);
 }
@@ -459,7 +522,7 @@ static int on_segment(struct flows *f, const struct sink *k, int64_t ts_ns, cons
 	if (s->flags & TCP_SYN)
 		side = on_syn(w, side, s);
 	if (s->flags & TCP_SYN && !s->len)
-		err = flow_go_on(w, k);
+		err = flow_go_on(w, !list_empty(&f->unsure), k);
 	if (!err && s->len &&
 		!(s->flags & TCP_RST)) /* a reset may carry a text for people, RFC 9293, 3.5.3 */
 		err = on_payload(f, w, side, s, k, ts_ns);
@@ -527,7 +590,9 @@ int flows_idle(struct flows *f, const struct sink *k, int64_t ts_ns)
 	int err = 0;
 
 	if (f->ticked) {
-		err = check_missing(f, k, ts_ns, ts_ns - MISSING_NS);
+		err = check_unsure(f, k, ts_ns);
+		if (!err)
+			err = check_missing(f, k, ts_ns, ts_ns - MISSING_NS);
 		if (!err)
 			err = close_ended(f, k, ts_ns - LINGER_NS);
 		forget_gone(f, ts_ns - GONE_NS);
@@ -556,6 +621,8 @@ int flows_packet(
 	int err, whole;
 
 	err = time_passes(f, k, ts_ns);
+	if (!err)
+		err = check_unsure(f, k, ts_ns);
 	if (err)
 		return err;
 	if (!packet_link_known(link)) {
@@ -578,7 +645,10 @@ int flows_packet(
 
 int flows_end(struct flows *f, const struct sink *k)
 {
-	int err = tell_all_missing(f, k, f->tick_ns);
+	int err = open_unsure(f, k);
+
+	if (!err)
+		err = tell_all_missing(f, k, f->tick_ns);
 
 	if (!err)
 		err = close_ended(f, k, INT64_MAX);

@@ -6,7 +6,7 @@
 #define SEGMENTS_MAX 2048
 #define BYTES_MAX    (4u << 20)
 
-void held_init(struct held_list *h, size_t *total)
+void held_init(struct held_list *h, struct held_total *total)
 {
 	*h = (struct held_list){.total = total};
 	list_init(&h->side[0]);
@@ -40,7 +40,7 @@ int held_add(struct held_list *h, int side, uint64_t need, const struct chunk *c
 		return -ENOMEM;
 	s->side = side;
 	s->need = need;
-	s->nth = h->added++;
+	s->nth = h->total->added++;
 	s->c = *c;
 	if (c->data.n)
 		memcpy(s->data, c->data.p, c->data.n);
@@ -48,7 +48,7 @@ int held_add(struct held_list *h, int side, uint64_t need, const struct chunk *c
 	list_add_tail(place(&h->side[side], c->pos, need), &s->list);
 	h->n++;
 	h->bytes += cost(s);
-	*h->total += cost(s);
+	h->total->bytes += cost(s);
 	return 0;
 }
 
@@ -70,7 +70,7 @@ void held_drop(struct held_list *h, struct held *s)
 	h->n--;
 	h->marked -= s->nth < h->mark;
 	h->bytes -= cost(s);
-	*h->total -= cost(s);
+	h->total->bytes -= cost(s);
 	free(s);
 }
 
@@ -82,7 +82,7 @@ void held_drop_all(struct held_list *h)
 
 void held_mark(struct held_list *h)
 {
-	h->mark = h->added;
+	h->mark = h->total->added;
 	h->marked = h->n;
 }
 

@@ -16,15 +16,21 @@ struct held {
 	uint8_t data[];
 };
 
-struct held_list {
-	struct list side[2]; /* by position */
-	uint64_t added, mark;
-	unsigned n, marked; /* marked: of those that were there at held_mark() */
+/* Of all lists together. */
+struct held_total {
 	size_t bytes;
-	size_t *total; /* bytes of all lists */
+	uint64_t added;
 };
 
-void held_init(struct held_list *h, size_t *total);
+struct held_list {
+	struct list side[2]; /* by position */
+	uint64_t mark;
+	unsigned n, marked; /* marked: of those that were there at held_mark() */
+	size_t bytes;
+	struct held_total *total;
+};
+
+void held_init(struct held_list *h, struct held_total *total);
 int held_add(struct held_list *h, int side, uint64_t need, const struct chunk *c);
 /* The lowest one of a side; of both sides' lowest, the one that was captured first. NULL: none. */
 struct held *held_first(const struct held_list *h, int side);
