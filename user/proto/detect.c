@@ -11,7 +11,9 @@
 
 #define LIMIT_FROM_START (16u << 10)
 #define LIMIT_ATTACHED   (64u << 10)
-#define LIMIT_ONE_SIDED  (64u << 20) /* attached, and only one of the two has said anything */
+/* As long as one of the two has said nothing: a producer's first batch may be large. */
+#define LIMIT_FIRST_WORD (8u << 20)
+#define LIMIT_ONE_SIDED  (64u << 20) /* attached: an answer to what was asked before */
 #define PROBE_EACH       4096 /* of a direction: up to here each new byte is probed, beyond a quarter more */
 #define DEFAULT_PAYLOAD  (1u << 20)
 
@@ -281,7 +283,7 @@ static size_t undecided_limit(const struct dconn *dc, bool one_sided)
 	if (dc->d->opts.undecided_limit)
 		return dc->d->opts.undecided_limit;
 	if (dc->from_start)
-		return LIMIT_FROM_START;
+		return one_sided ? LIMIT_FIRST_WORD : LIMIT_FROM_START + dc->lead;
 	return one_sided ? LIMIT_ONE_SIDED : LIMIT_ATTACHED + dc->lead;
 }
 
