@@ -153,3 +153,18 @@ bool base64_decode(struct span s, bool cut, struct buf *out)
 	out->n = (size_t)(to - out->p);
 	return true;
 }
+
+void base64_encode(struct span s, struct buf *out)
+{
+	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < s.n; i += 3) {
+		uint32_t v = (uint32_t)s.p[i] << 16 | (i + 1 < s.n ? s.p[i + 1] << 8 : 0) |
+			     (i + 2 < s.n ? s.p[i + 2] : 0);
+
+		buf_putc(out, set[v >> 18]);
+		buf_putc(out, set[v >> 12 & 63]);
+		buf_putc(out, i + 1 < s.n ? set[v >> 6 & 63] : '=');
+		buf_putc(out, i + 2 < s.n ? set[v & 63] : '=');
+	}
+}

@@ -15,5 +15,7 @@ bool base64_peek(struct span s, uint8_t ret[3]);
  * memory.
  */
 bool base64_decode(struct span s, bool cut, struct buf *out);
+/* Encodes @s behind what @out holds, padded. */
+void base64_encode(struct span s, struct buf *out);
 
 #endif

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/base64.h"
+
 static void sep(struct json *j)
 {
 	if (j->comma)
@@ -161,19 +163,9 @@ void json_span(struct json *j, struct span text)
 
 void json_bytes(struct json *j, struct span b)
 {
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 	sep(j);
 	buf_putc(j->out, '"');
-	for (size_t i = 0; i < b.n; i += 3) {
-		uint32_t v = (uint32_t)b.p[i] << 16 | (i + 1 < b.n ? b.p[i + 1] << 8 : 0) |
-			     (i + 2 < b.n ? b.p[i + 2] : 0);
-
-		buf_putc(j->out, set[v >> 18]);
-		buf_putc(j->out, set[v >> 12 & 63]);
-		buf_putc(j->out, i + 1 < b.n ? set[v >> 6 & 63] : '=');
-		buf_putc(j->out, i + 2 < b.n ? set[v & 63] : '=');
-	}
+	base64_encode(b, j->out);
 	buf_putc(j->out, '"');
 }
 

@@ -46,6 +46,13 @@ static inline bool span_starts(struct span a, const char *prefix)
 	return a.n >= n && !memcmp(a.p, prefix, n);
 }
 
+static inline bool span_ends(struct span a, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	return a.n >= n && !memcmp(a.p + a.n - n, suffix, n);
+}
+
 /* The part of @s from @off, @n bytes at most; empty when @off lies beyond its end. */
 static inline struct span span_sub(struct span s, size_t off, size_t n)
 {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/base64.h"
 #include "cmd/answer.h"
 
 struct property {
@@ -25,18 +26,14 @@ struct properties {
 static void put_name(struct buf *out, struct span name)
 {
 	struct span own = span_starts(name, "header.") ? span_sub(name, 7, SIZE_MAX) : name;
-	struct buf coded = {0};
-	struct json j = {.out = &coded};
 
 	buf_put_span(out, span_sub(name, 0, name.n - own.n));
 	if (span_is_text(own)) {
 		buf_put_span(out, own);
 		return;
 	}
-	json_bytes(&j, own);
 	buf_puts(out, "base64:");
-	buf_put_span(out, span_sub(buf_span(&coded), 1, coded.n - 2)); /* without its quotes */
-	buf_free(&coded);
+	base64_encode(own, out);
 }
 
 static bool on_field(void *ctx, const struct field *f)

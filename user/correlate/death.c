@@ -98,17 +98,11 @@ static int dead_letter(struct correlator *c, struct copy *cp, int64_t ts_ns, boo
 	return link_add(c, cp->m->id, m->id, LINK_DEAD_LETTER_OF, confidence, buf_cstr(&c->text));
 }
 
-static bool ends_with(struct span s, const char *end)
-{
-	size_t n = strlen(end);
-
-	return s.n >= n && !memcmp(s.p + s.n - n, end, n);
-}
-
 /* A consumer that moved it took it from its group's copy. */
 static int moved_from_group(struct correlator *c, struct opctx *x, struct message *old, struct message *m)
 {
 	const struct moved *mv = &c->env.moved;
+
 	for (struct copy *cp = old->copies; cp; cp = cp->next) {
 		struct span q = str_span(cp->q->name);
 		struct inop *in = cp->inop;
@@ -138,7 +132,7 @@ int death_by_client(struct correlator *c, struct opctx *x, struct message *m, bo
 
 	if (m->dest != DEST_LOG || !mv->topic.n || !mv->partition.n || !mv->offset.n)
 		return 0;
-	if (ends_with(to, "-dlt") || ends_with(to, ".DLT") || ends_with(to, "-dlq") || ends_with(to, ".dlq"))
+	if (span_ends(to, "-dlt") || span_ends(to, ".DLT") || span_ends(to, "-dlq") || span_ends(to, ".dlq"))
 		mv->dead = true;
 	m->dead = mv->dead;
 	buf_clear(&c->text);

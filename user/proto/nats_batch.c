@@ -49,10 +49,7 @@ static uint64_t batch_key(const struct nats *st, struct span id)
 
 bool nats_fast_batch(struct span reply)
 {
-	static const char suffix[] = ".$FI";
-	size_t n = sizeof(suffix) - 1;
-
-	return reply.n > n && span_is(span_sub(reply, reply.n - n, SIZE_MAX), suffix);
+	return reply.n > strlen(".$FI") && span_ends(reply, ".$FI");
 }
 
 /* prefix.id.flow.gap.seq.operation.$FI; operation: 0 start, 1 append, 2 commit, 3 commit without this

@@ -17,7 +17,7 @@
 
 static bool is_unacked(struct span key)
 {
-	return key.n >= 7 && !memcmp(key.p + key.n - 7, "unacked", 7);
+	return span_ends(key, "unacked");
 }
 
 /* --- requests --- */
@@ -56,19 +56,12 @@ static bool call_args(const struct redis *st, struct call *ret)
 	return true;
 }
 
-static bool ends_with(struct span s, const char *end)
-{
-	size_t n = strlen(end);
-
-	return s.n >= n && !memcmp(s.p + s.n - n, end, n);
-}
-
 /* Sidekiq asks every few seconds for what is due: key and time, nothing that anybody sent. */
 static bool is_poll(const struct redis *st, const struct call *c)
 {
 	struct span key = redis_arg(st, 3), now = redis_arg(st, 4);
 
-	if (c->argv != 4 || c->n != 5 || !(ends_with(key, "schedule") || ends_with(key, "retry")))
+	if (c->argv != 4 || c->n != 5 || !(span_ends(key, "schedule") || span_ends(key, "retry")))
 		return false;
 	for (size_t i = 0; i < now.n; i++)
 		if (now.p[i] != '.' && (now.p[i] < '0' || now.p[i] > '9'))

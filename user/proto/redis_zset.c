@@ -64,10 +64,7 @@ static void zadd(struct redis *st, uint8_t flags)
 /* BullMQ's alarm clock: what is popped wakes a worker, and is no message. */
 static bool is_marker(struct span key)
 {
-	static const char suffix[] = ":marker";
-	const size_t n = sizeof(suffix) - 1;
-
-	return key.n > n && !memcmp(key.p + key.n - n, suffix, n);
+	return key.n > strlen(":marker") && span_ends(key, ":marker");
 }
 
 static void popping(struct redis *st, enum rcmd cmd, uint32_t from, uint32_t to, uint8_t flags)
