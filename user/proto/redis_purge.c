@@ -179,44 +179,37 @@ static void to_queue(struct op *op, struct span key)
 	op->queue_known = true;
 }
 
-/* The key is not there any more, or not what it was. */
-static void gone(struct redis *st, const struct answer *a, struct span key, struct span text)
+/* What is at @key, of whichever kinds it may be, is taken away: @stream tells it of a stream. */
+static void taken_away(struct redis *st, const struct answer *a, struct span key, struct span text,
+	enum op_kind stream, uint32_t stream_flags, uint32_t queue_flags)
 {
 	unsigned kind = redis_queue_kind(st, a->h.db, key);
 	struct op op;
 
 	if (kind & QUEUE_STREAM) {
-		op = purge_op(st, a, OP_EXCHANGE_DELETE, 0);
+		op = purge_op(st, a, stream, stream_flags);
 		to_stream(&op, key);
 		op.text = text;
 		redis_emit(st, &op);
 	}
 	if (kind & (QUEUE_LIST | QUEUE_ZSET)) {
-		op = purge_op(st, a, OP_QUEUE_PURGE, 0);
+		op = purge_op(st, a, OP_QUEUE_PURGE, queue_flags);
 		to_queue(&op, key);
 		op.text = text;
 		redis_emit(st, &op);
 	}
 }
 
+/* The key is not there any more, or not what it was. */
+static void gone(struct redis *st, const struct answer *a, struct span key, struct span text)
+{
+	taken_away(st, a, key, text, OP_EXCHANGE_DELETE, 0, 0);
+}
+
 /* Something may have left it. */
 static void unsure(struct redis *st, const struct answer *a, struct span key, struct span text)
 {
-	unsigned kind = redis_queue_kind(st, a->h.db, key);
-	struct op op;
-
-	if (kind & QUEUE_STREAM) {
-		op = purge_op(st, a, OP_DELETE, OPF_UNSURE | OPF_UP_TO);
-		to_stream(&op, key);
-		op.text = text;
-		redis_emit(st, &op);
-	}
-	if (kind & (QUEUE_LIST | QUEUE_ZSET)) {
-		op = purge_op(st, a, OP_QUEUE_PURGE, OPF_UNSURE);
-		to_queue(&op, key);
-		op.text = text;
-		redis_emit(st, &op);
-	}
+	taken_away(st, a, key, text, OP_DELETE, OPF_UNSURE | OPF_UP_TO, OPF_UNSURE);
 }
 
 void redis_touched(struct redis *st, const struct answer *a, struct span key, struct span by)
