@@ -89,7 +89,9 @@ static void told_late(struct kafka *st, struct span id, struct span name)
 
 struct span kafka_named_late(const struct kafka *st, struct span text)
 {
-	return st->shared ? str_span(map_ptr(&st->shared->late, hash_span(text, 0))) : SPAN_EMPTY;
+	const struct kshared *s = st->shared;
+
+	return s && s->late.n ? str_span(map_ptr(&s->late, hash_span(text, 0))) : SPAN_EMPTY;
 }
 
 void kafka_learn(struct kafka *st, const struct kval *v)
