@@ -250,12 +250,14 @@ static bool may_come_again(const struct message *m)
 int kin_note(struct correlator *c, struct message *m)
 {
 	const struct envelope *e = &c->env;
-	struct message *same = kin_find(c, m, e->message_id), *cause = kin_find(c, m, e->cause);
+	struct message *same, *cause;
 	struct travel *t;
 	int err = 0;
 
 	if (m->dest != DEST_ROUTED)
 		return 0;
+	same = kin_find(c, m, e->message_id);
+	cause = kin_find(c, m, e->cause);
 	if (same && same != m && may_come_again(same))
 		err = remember(m, same->id,
 			m->key == same->key && m->exchange == same->exchange ? LINK_RETRY_OF : LINK_CAUSED_BY,

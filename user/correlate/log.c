@@ -303,14 +303,13 @@ int log_name(struct correlator *c, struct opctx *x, struct message *m)
 	return err;
 }
 
-/* The message of a delivery that carries its name; NULL: it is met for the first time. */
-struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint)
+/* The send of a delivery whose name is not known yet; NULL: it is met for the first time. */
+struct message *log_find_unnamed(struct correlator *c, struct opctx *x, uint64_t fingerprint)
 {
 	const struct op *op = x->op;
-	struct message *m = log_message(c, x->space, op->log, op->mid);
 
-	if (m || op->flags & OPF_GAP)
-		return m;
+	if (op->flags & OPF_GAP)
+		return NULL;
 	return unnamed(group_find(c, x->space, op->exchange, op->routing_key, fingerprint, 0), op);
 }
 

@@ -602,7 +602,7 @@ void copy_take_over(struct correlator *c, struct copy *to, struct copy *from);
 /* log.c */
 int log_sent(struct correlator *c, struct opctx *x, struct message *m);
 int log_name(struct correlator *c, struct opctx *x, struct message *m);
-struct message *log_find(struct correlator *c, struct opctx *x, uint64_t fingerprint);
+struct message *log_find_unnamed(struct correlator *c, struct opctx *x, uint64_t fingerprint);
 struct message *log_message(struct correlator *c, struct space *s, struct span log, struct span mid);
 int log_copied(struct correlator *c, struct message *m, uint64_t fingerprint, bool *ret);
 int log_delete(struct correlator *c, struct opctx *x);

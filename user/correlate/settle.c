@@ -335,7 +335,8 @@ static int delivery_queue(struct correlator *c, struct opctx *x, struct queue **
 	return 0;
 }
 
-/* Joins a delivery with a message that is known; leaves ret->m NULL when there is none. */
+/* Joins a delivery with a message that is known, though not by name; leaves ret->m NULL when there is none.
+ */
 static int known_message(
 	struct correlator *c, struct opctx *x, struct queue *q, uint64_t fp, struct join *ret)
 {
@@ -345,7 +346,7 @@ static int known_message(
 	int err;
 
 	if (op->dest == DEST_LOG) {
-		ret->m = log_find(c, x, fp);
+		ret->m = log_find_unnamed(c, x, fp);
 		ret->copy = ret->m ? copy_find(ret->m, q) : NULL;
 		return ret->m ? log_name(c, x, ret->m) : 0;
 	}
@@ -363,15 +364,16 @@ static int known_message(
 }
 
 /* By the broker's own name of it, which tells without a look at the content. */
-static int named_message(struct correlator *c, struct opctx *x, struct queue *q, struct join *ret)
+static void named_message(struct correlator *c, struct opctx *x, struct queue *q, struct join *ret)
 {
 	const struct op *op = x->op;
 
 	ret->m = log_message(c, x->space, op->log, op->mid);
 	if (!ret->m)
-		return 0;
+		return;
 	ret->copy = copy_find(ret->m, q);
-	return op->dest == DEST_LOG ? log_name(c, x, ret->m) : 0;
+	if (op->dest == DEST_LOG) /* a subject that a stream keeps */
+		ret->m->dest = DEST_LOG;
 }
 
 /* The message that was delivered: sent before, dead-lettered, or seen for the first time. */
@@ -380,13 +382,13 @@ static int delivered_message(struct correlator *c, struct opctx *x, struct queue
 	const struct op *op = x->op;
 	uint64_t body, fp;
 	bool moved = false;
-	int err;
+	int err = 0;
 
 	*ret = (struct join){0};
 	envelope_deaths(&c->env, x->proto, op);
-	err = named_message(c, x, q, ret);
-	if (err || (ret->m && ret->m->body_hash))
-		return err;
+	named_message(c, x, q, ret);
+	if (ret->m && ret->m->body_hash)
+		return 0;
 	fp = fingerprint_of(x->proto, op, &body);
 	if (!ret->m && (!(op->flags & OPF_GAP) || op->mid.n))
 		err = known_message(c, x, q, fp, ret);
