@@ -1122,22 +1122,6 @@ static void nonsense(void)
 	bench_end(&b);
 }
 
-static uint32_t rnd(uint32_t n)
-{
-	static uint64_t state = 88172645463325252ULL; /* xorshift64: the same run every time */
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 33) % n;
-}
-
-static const char *pick(const char *const *from, size_t n)
-{
-	return from[rnd((uint32_t)n)];
-}
-#define PICK(list) pick(list, ARRAY_LEN(list))
-
 /* One operation of any kind about few names, so that all meet in all ways. */
 static void any_op(struct bench *b, uint64_t *recent)
 {

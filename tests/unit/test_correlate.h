@@ -275,6 +275,19 @@ static int on_connection(void *ctx, const struct connection_rec *q)
 	return 0;
 }
 
+/* --- chance --- */
+
+static inline uint32_t rnd(uint32_t n)
+{
+	static uint64_t state = 88172645463325252ULL; /* xorshift64: the same run every time */
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)(state >> 33) % n;
+}
+#define PICK(list) list[rnd(ARRAY_LEN(list))]
+
 /* --- the bench --- */
 
 struct bench {

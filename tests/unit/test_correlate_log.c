@@ -272,9 +272,8 @@ static void pending_lists(void)
 			.queue = S("billing"),
 			.queue_known = true});
 	for (int i = 0; i < 4; i++) {
-		static const char *const ids[] = {"5-0", "5-1", "6-0", "10-0"}, *const bodies[] = {"one",
-											"two", "three",
-											"four"};
+		static const char *const ids[] = {"5-0", "5-1", "6-0", "10-0"};
+		static const char *const bodies[] = {"one", "two", "three", "four"};
 
 		sends[i] = produce(&b, 1, "orders", "", "", bodies[i]);
 		stored(&b, 1, sends[i], "orders", ids[i], 0);
@@ -1018,17 +1017,6 @@ static void group_named_late(void)
 	CHECK_STR(state_in(&b, 5, "orders/billing"), "queued");
 	bench_end(&b);
 }
-
-static uint32_t rnd(uint32_t n)
-{
-	static uint64_t state = 88172645463325252ULL;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 33) % n;
-}
-#define PICK(list) list[rnd(ARRAY_LEN(list))]
 
 /* One operation of any kind about few topics, partitions, groups and positions, so that all meet in all ways.
  */
