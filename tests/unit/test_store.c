@@ -189,6 +189,7 @@ static void test_amended(void)
 		m.exchange = i < 3 ? SPAN_LIT("Xid") : SPAN_LIT("orders");
 		m.log = i < 2 ? SPAN_LIT("Xid-0") : i < 3 ? SPAN_LIT("Xid-17") : SPAN_LIT("orders-0");
 		m.routing_key = SPAN_LIT("Xidx");
+		m.type = SPAN_LIT("Xid.x");
 		k.message(k.ctx, &m);
 		k.copy(k.ctx, &c);
 		k.operation(k.ctx, &o);
@@ -217,6 +218,8 @@ static void test_amended(void)
 	CHECK_STR(q(s, "SELECT group_concat(c.id||' '||message||' '||text,', ') FROM copy c JOIN name q ON "
 		       "q.id=c.queue"),
 		"1 1 orders/g, 2 3 orders/g, 3 3 orders/g");
+	CHECK_STR(
+		q(s, "SELECT group_concat(t.text) FROM message m JOIN name t ON t.id=m.type"), "Xid.x,Xid.x");
 	CHECK_STR(q(s, "SELECT group_concat(message) FROM operation"), "1,3,3");
 	CHECK_STR(q(s, "SELECT group_concat(src||'>'||dst) FROM link"), "3>1,3>3");
 	CHECK_STR(q(s, "SELECT group_concat(name||' '||ts_ns) FROM (SELECT * FROM queue ORDER BY name)"),
