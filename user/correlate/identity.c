@@ -280,7 +280,7 @@ struct message *join_late_send(struct group *g, int64_t ts_ns)
 
 /* --- places without a name --- */
 
-void copy_take_over(struct correlator *c, struct copy *to, struct copy *from)
+static void take_over(struct correlator *c, struct copy *to, struct copy *from)
 {
 	to->settle = from->settle;
 	to->first_delivered_ns = from->first_delivered_ns;
@@ -308,7 +308,7 @@ static int name_copy(struct correlator *c, struct copy *cp, struct queue *real)
 		return 0; /* two stories about one copy: both are kept */
 	list_del(&cp->lane);
 	if (same)
-		copy_take_over(c, same, cp);
+		take_over(c, same, cp);
 	else
 		copy_move(c, cp, real);
 	if (!cp->m->group || (st != STATE_REQUEUED && st != STATE_REJECTED))

@@ -325,18 +325,11 @@ int message_absorb(struct correlator *c, struct message *m, struct message *from
 	uint64_t id = from->id;
 	int err = from->flow ? flow_join(c, m, from) : 0;
 
+	/* Of other queues than those of @m's: a group that has another name, too, is joined after this. */
 	for (struct copy *cp = from->copies, *next; cp; cp = next) {
-		struct copy *same = copy_find(m, cp->q);
-
 		next = cp->next;
-		if (cp->withdrawn)
-			continue;
-		if (!same)
+		if (!cp->withdrawn)
 			copy_give(c, cp, m);
-		else if (!same->deliveries)
-			copy_take_over(c, same, cp);
-		else
-			copy_withdraw(c, cp);
 	}
 	list_for_each (&from->inops, n) {
 		list_entry(n, struct inop, of_message)->m = m;

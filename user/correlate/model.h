@@ -596,8 +596,6 @@ int place_narrow(struct correlator *c, struct opctx *x, struct queue *place, str
 void place_doubt(struct correlator *c, struct queue *place, struct message *m);
 
 int place_resolve(struct correlator *c, struct queue *place, struct queue *real);
-/* What happened to @from happened to @to, a copy of the same message that nobody took. */
-void copy_take_over(struct correlator *c, struct copy *to, struct copy *from);
 
 /* log.c */
 int log_sent(struct correlator *c, struct opctx *x, struct message *m);
